@@ -1,0 +1,21 @@
+import { availableParallelism } from 'node:os';
+import { defineConfig } from 'vitest/config';
+
+// Tests start real processes beside their workers, so more workers than this only makes each of them slower.
+const MAX_WORKERS = 2;
+
+export default defineConfig({
+  test: {
+    include: ['**/*.test.ts'],
+    // Tests that boot a guest take minutes and have scripts of their own (npm run test:powercut).
+    exclude: ['**/node_modules/**', '**/dist/**', '**/.tsbuild/**', 'third_party/**', '**/*.qemu.test.ts'],
+    pool: 'forks',
+    maxWorkers: Math.min(MAX_WORKERS, availableParallelism()),
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 10_000,
+    passWithNoTests: true,
+    // A retry would hide exactly the races that these tests are there to find.
+    retry: 0,
+  },
+});
