@@ -20,6 +20,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[]])[] = [
   ['architecture', NODE, ['scripts/check-architecture.ts']],
   ['words', NODE, ['scripts/check-words.ts']],
   ['contract', 'buf', ['lint']],
+  ['lock file', NODE, ['scripts/check-lock.ts']],
   ['bundle', NODE, ['scripts/build.ts']],
 ];
 
