@@ -38,12 +38,16 @@ export function missingEntries({ packages }: Lock): Record<string, LockedPackage
   for (const [path, { dev, license, optionalDependencies }] of Object.entries(packages)) {
     for (const [name, version] of Object.entries(optionalDependencies ?? {})) {
       if (isLocked(packages, path, name)) continue;
+      const platform = platformOf(name);
       missing[`node_modules/${name}`] = {
         version,
+        // npm's own order, so that its next write changes nothing.
+        cpu: platform.cpu,
         ...(dev === undefined ? {} : { dev }),
+        ...(platform.libc === undefined ? {} : { libc: platform.libc }),
         ...(license === undefined ? {} : { license }),
         optional: true,
-        ...platformOf(name),
+        os: platform.os,
       };
     }
   }
@@ -57,12 +61,18 @@ export function completeLock<L extends Lock>(lock: L): L {
   return { ...lock, packages: Object.fromEntries(packages) };
 }
 
+interface Platform {
+  readonly os: readonly string[];
+  readonly cpu: readonly string[];
+  readonly libc?: readonly string[];
+}
+
 /** Nested or hoisted: a package finds its dependency in any `node_modules` on the way up. */
 function isLocked(packages: Lock['packages'], dependant: string, name: string): boolean {
   return `node_modules/${name}` in packages || `${dependant}/node_modules/${name}` in packages;
 }
 
-function platformOf(name: string): Pick<LockedPackage, 'os' | 'cpu' | 'libc'> {
+function platformOf(name: string): Platform {
   const words = name.slice(name.lastIndexOf('/') + 1).split('-');
   const os = words.find((word) => OPERATING_SYSTEMS.includes(word));
   const cpu = words.map((word) => ARCHITECTURES[word]).find((found) => found !== undefined);
