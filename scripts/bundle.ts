@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { build, type Plugin } from 'esbuild';
-import { bundledName, collectReferences, rewriteReferences } from './references.ts';
+import { bundledName, collectReferences, findLostPlace, rewriteReferences } from './references.ts';
 
 export interface BundleOptions {
   /** Absolute path of the repository. */
@@ -84,7 +84,7 @@ export async function bundle({ root, entry, dist, sources }: BundleOptions): Pro
     target: `node${OLDEST_NODE_MAJOR}`,
     external: EXTERNAL,
     banner: { js: REQUIRE },
-    logLevel: 'error',
+    logLevel: 'silent',
     plugins: [rewritePlugin(root)],
   });
 
@@ -117,8 +117,11 @@ function rewritePlugin(root: string): Plugin {
     setup(bundler) {
       bundler.onLoad({ filter: /\.ts$/ }, ({ path }) => {
         if (path.includes('/node_modules/') || !path.startsWith(`${root}/`)) return undefined;
-        const contents = rewriteReferences(relative(root, path), readFileSync(path, 'utf8'));
-        return { contents, loader: 'ts' };
+        const within = relative(root, path);
+        const source = readFileSync(path, 'utf8');
+        const lost = findLostPlace(source);
+        if (lost !== undefined) return { errors: [{ text: `${within}: ${lost}` }] };
+        return { contents: rewriteReferences(within, source), loader: 'ts' };
       });
     },
   };

@@ -13,12 +13,16 @@ export function collectReferences(path: string, source: string): string[] {
   return [...source.matchAll(REFERENCE)].map((match) => target(path, match.groups?.['target'] ?? ''));
 }
 
+/** Why the source would look for its neighbours in the wrong place once it is bundled, if it would. */
+export function findLostPlace(source: string): string | undefined {
+  const found = LOST_IN_BUNDLE.exec(source);
+  return found === null
+    ? undefined
+    : `${found[0]} means another place in the bundle; use new URL('./x', import.meta.url)`;
+}
+
 /** The source with each reference pointing to the flat name that the file has beside the bundle. */
 export function rewriteReferences(path: string, source: string): string {
-  const lost = LOST_IN_BUNDLE.exec(source);
-  if (lost !== null) {
-    throw new Error(`${path}: ${lost[0]} means another place in the bundle; use new URL('./x', import.meta.url)`);
-  }
   return source.replaceAll(REFERENCE, (_match, named: string) => {
     return `new URL('./${bundledName(target(path, named))}', import.meta.url)`;
   });
