@@ -48,9 +48,14 @@ export interface Store {
    * Commits one batch atomically and durably: after the promise resolves, a power cut cannot take it. `position` must be
    * the successor of `this.position` (same epoch, sequence + 1) or the first of a higher epoch (sequence 1).
    * At most one commit is in flight; a second call before the first returned is a programming error and throws.
-   * At most `MAX_BATCH_BYTES` of keys and values.
+   * At most `MAX_BATCH_BYTES` of keys and values; a key has 1 to `MAX_KEY_BYTES` bytes and its first is not 0xff (those
+   * are the store's own). The bytes may be reused as soon as the call returned.
    *
-   * After a rejection with code `WRITE_FAILED` the handle is dead: the batch may or may not be on disk, every later call
+   * A store that is not `whole` takes only the first batch of an epoch higher than its own and its witness's: committing
+   * it *is* accepting the loss (`acceptLoss` does just that), and makes the store whole.
+   *
+   * A rejection with code `FULL` means that nothing was written and that the handle lives: the same batch may be
+   * committed again when the disk has room. After a rejection with code `WRITE_FAILED` the handle is dead: the batch may or may not be on disk, every later call
    * rejects with `DEAD`, and the owner closes the store, opens it anew and rebuilds from what is there.
    */
   commit(position: Position, changes: readonly Change[]): Promise<void>;
@@ -66,6 +71,9 @@ export interface Store {
   /** Closes the store and releases its lock. Idempotent. Waits for a commit in flight. */
   close(): Promise<void>;
 }
+
+/** The longest key, in bytes. */
+export const MAX_KEY_BYTES = 1024;
 
 /** The largest batch that `commit` takes, in bytes of keys and values. Also what a replicated engine accepts in one transaction. */
 export const MAX_BATCH_BYTES = 1024 * 1024;
@@ -83,6 +91,11 @@ export type StoreErrorCode =
   | 'FILE_SYSTEM'
   /** A record or a file does not match its checksum, or a file that must exist is missing. */
   | 'CORRUPT'
+  /**
+   * The disk has no room for the ballast. A commit answers it before it wrote anything, and may be repeated on the same
+   * handle; opening answers it when LevelDB cannot open even with the ballast released.
+   */
+  | 'FULL'
   /** A commit did not return OK: its outcome is unknown and the handle is dead. */
   | 'WRITE_FAILED'
   /** The handle died or was closed earlier. */

@@ -1,0 +1,67 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LevelStoreOptions } from './level-options.ts';
+import { initialiseStore, openStore } from './level-store.ts';
+import type { Change, Position, Store } from './store.ts';
+
+/** Small sizes, so that a test writes little: a ballast that suffices for them, and HEAD written at once. */
+export const SMALL: LevelStoreOptions = {
+  writeBufferBytes: 1024 * 1024,
+  allowMemoryFileSystem: true,
+  headIntervalMs: 0,
+};
+
+export interface TestDirectory extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** A new directory, removed at the end of the `await using` scope. */
+export async function testDirectory(): Promise<TestDirectory> {
+  const path = await mkdtemp(join(tmpdir(), 'galley-store-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/**
+ * A tmpfs of this size: a small disk that can really be full. Needs the right to mount; where a machine cannot give it,
+ * `GALLEY_TEST_TMPFS` names a directory on a tmpfs of 12 MB that somebody else mounted for this test alone.
+ */
+export async function smallDisk(megabytes: number): Promise<TestDirectory> {
+  const given = process.env['GALLEY_TEST_TMPFS'];
+  if (given !== undefined) {
+    const path = await mkdtemp(join(given, 'galley-'));
+    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  }
+  const directory = await testDirectory();
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', directory.path], { stdio: 'pipe' });
+  } catch (error) {
+    await directory[Symbol.asyncDispose]();
+    throw new Error('cannot mount a tmpfs: run as root, or set GALLEY_TEST_TMPFS to a directory on a tmpfs of 12 MB', {
+      cause: error,
+    });
+  }
+  return {
+    path: directory.path,
+    async [Symbol.asyncDispose]() {
+      execFileSync('umount', [directory.path], { stdio: 'pipe' });
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A new store in `dir`, opened. */
+export async function newStore(dir: string, options: LevelStoreOptions = SMALL): ReturnType<typeof openStore> {
+  await initialiseStore(dir, { ...options, clusterId: 'test' });
+  return openStore(dir, options);
+}
+
+/** Commits the changes at the next position and returns it. */
+export async function commitNext(store: Store, ...changes: Change[]): Promise<Position> {
+  const position = { epoch: store.position.epoch, sequence: store.position.sequence + 1 };
+  await store.commit(position, changes);
+  return position;
+}
+
+export const keyOf = (text: string): Uint8Array => new TextEncoder().encode(text);
