@@ -19,6 +19,8 @@ test.each([
   ['control-plane/store/level.ts', "import { ClassicLevel } from 'level';"],
   ['control-plane/store/codec.ts', "import { x } from '../core/job.ts';"],
   ['control-plane/aws/submit.ts', "import { x } from '../api/jobs.ts';"],
+  ['control-plane/core/turn.ts', "import type { Change } from '../store/store.ts';"],
+  ['control-plane/store/contract.ts', "import { expect } from 'vitest';"],
   ['control-plane/server.ts', "import { x } from './aws/submit.ts';"],
   ['control-plane/core/turn.test.ts', "import { readFileSync } from 'node:fs';"],
   ['sdk/cli/server.ts', "const s = await import('@galley/control-plane/server.ts');"],

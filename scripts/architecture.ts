@@ -10,6 +10,8 @@ interface Part {
   readonly folder: string;
   /** Folders of other parts. */
   readonly knows: readonly string[];
+  /** Folders of which it may import types, which are gone at run time. */
+  readonly types?: readonly string[];
   /** Folders that it may load when asked to, with `await import(…)`, so that they cost nothing until then. */
   readonly loads?: readonly string[];
   /** Packages outside the repository; undefined: any that its package.json declares. */
@@ -18,6 +20,11 @@ interface Part {
   readonly builtins: boolean;
 }
 
+/** What the services use, whoever they serve. */
+const BEHIND_A_LISTENER = ['core', 'turn', 'store', 'logs', 'security']
+  .map((folder) => `control-plane/${folder}`)
+  .concat('proto');
+
 /**
  * The longest matching folder decides. `control-plane` itself is what wires the parts together: it knows all of them,
  * and none of them knows it.
@@ -25,20 +32,20 @@ interface Part {
 export const PARTS: readonly Part[] = [
   { folder: 'proto', knows: [], builtins: true },
   { folder: 'control-plane', knows: ['proto', 'control-plane/*'], builtins: true },
-  { folder: 'control-plane/core', knows: ['proto'], packages: ['@bufbuild/protobuf'], builtins: false },
+  {
+    folder: 'control-plane/core',
+    knows: ['proto'],
+    // A turn returns the changes that the store commits: the shape is shared, the store is not.
+    types: ['control-plane/store'],
+    packages: ['@bufbuild/protobuf'],
+    builtins: false,
+  },
   { folder: 'control-plane/store', knows: ['proto', 'control-plane/core'], builtins: true },
+  { folder: 'control-plane/turn', knows: ['proto', 'control-plane/core', 'control-plane/store'], builtins: true },
   { folder: 'control-plane/security', knows: ['proto', 'control-plane/core', 'control-plane/store'], builtins: true },
   { folder: 'control-plane/logs', knows: ['proto', 'control-plane/core', 'control-plane/store'], builtins: true },
-  {
-    folder: 'control-plane/agents',
-    knows: ['proto', 'control-plane/core', 'control-plane/store', 'control-plane/logs', 'control-plane/security'],
-    builtins: true,
-  },
-  {
-    folder: 'control-plane/api',
-    knows: ['proto', 'control-plane/core', 'control-plane/store', 'control-plane/logs', 'control-plane/security'],
-    builtins: true,
-  },
+  { folder: 'control-plane/agents', knows: BEHIND_A_LISTENER, builtins: true },
+  { folder: 'control-plane/api', knows: BEHIND_A_LISTENER, builtins: true },
   { folder: 'control-plane/aws', knows: ['proto', 'control-plane/api'], builtins: true },
   { folder: 'agent', knows: ['proto'], builtins: true },
   { folder: 'sdk', knows: ['proto'], builtins: true },
@@ -48,10 +55,13 @@ export const PARTS: readonly Part[] = [
   { folder: 'scripts', knows: [], builtins: true },
 ];
 
+/** Where LevelDB is known; everything else knows the interfaces before it. */
+const LEVEL_USERS = ['control-plane/store', 'control-plane/logs', 'test'];
+
 /** Packages that belong to one part alone, whatever the others declare. */
 const OWNED_PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  level: ['control-plane/store', 'test'],
-  'classic-level': ['control-plane/store', 'test'],
+  level: LEVEL_USERS,
+  'classic-level': LEVEL_USERS,
   systeminformation: ['agent'],
   commander: ['sdk/cli'],
 };
@@ -63,11 +73,14 @@ export interface Workspace {
   readonly dependencies: ReadonlySet<string>;
 }
 
+/** Tests, and the contract suites and helpers that only tests import; they may use the root's development packages. */
+const TEST_CODE = /(?:\.test|\/contract|\/testing\/[^/]+|\.fixture)\.ts$/;
+
 /** One arrow that points the wrong way, as a sentence with the place. */
 export function checkFile(path: string, source: string, workspaces: readonly Workspace[]): string[] {
   const part = partOf(path);
   if (part === undefined) return [];
-  const isTest = path.endsWith('.test.ts');
+  const isTest = TEST_CODE.test(path);
   return findImports(source).flatMap((found) => {
     const problem = checkImport(path, part, found, workspaces, isTest);
     return problem === undefined ? [] : [`${path}:${found.line}: ${problem}`];
@@ -95,13 +108,19 @@ function checkImport(
 function checkArrow(path: string, part: Part, found: Import, target: string): string | undefined {
   const to = partOf(target);
   if (to === undefined || to === part) return undefined;
-  const allowed = found.kind === 'dynamic' ? [...part.knows, ...(part.loads ?? [])] : part.knows;
+  const also = { static: [], type: part.types ?? [], dynamic: part.loads ?? [] }[found.kind];
+  const allowed = [...part.knows, ...also];
   if (allowed.some((pattern) => covers(pattern, to.folder))) return undefined;
-  // A test beside its source may look at what wires the parts together only from `test/`.
-  const how = part.loads?.some((pattern) => covers(pattern, to.folder))
-    ? `only with a dynamic import, so that it loads when asked for`
-    : `not at all (it may import ${[part.folder, ...part.knows].join(', ')})`;
+  const how = howElse(part, to);
   return `${part.folder} may import ${to.folder} ${how}: '${found.specifier}' in ${posix.basename(path)}`;
+}
+
+function howElse(part: Part, to: Part): string {
+  if (part.loads?.some((pattern) => covers(pattern, to.folder))) {
+    return 'only with a dynamic import, so that it loads when asked for';
+  }
+  if (part.types?.some((pattern) => covers(pattern, to.folder))) return 'only for its types';
+  return `not at all (it may import ${[part.folder, ...part.knows].join(', ')})`;
 }
 
 function checkPackage(

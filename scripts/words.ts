@@ -36,7 +36,17 @@ const RULES: readonly Rule[] = [
 export function checkWords(path: string, text: string, ownRoot?: string): string[] {
   return text.split('\n').flatMap((line, index) => {
     const found = RULES.filter(({ pattern }) => pattern.test(line)).map(({ why }) => why);
-    if (found.length === 0 && ownRoot !== undefined && line.includes(ownRoot)) found.push('the path of this checkout');
+    if (found.length === 0 && ownRoot !== undefined && containsPath(line, ownRoot)) {
+      found.push('the path of this checkout');
+    }
     return found.map((why) => `${path}:${index + 1}: ${why}`);
   });
+}
+
+function containsPath(line: string, path: string): boolean {
+  const before = new RegExp(`${PATH_START}$`);
+  for (let at = line.indexOf(path); at >= 0; at = line.indexOf(path, at + 1)) {
+    if (before.test(line.slice(0, at))) return true;
+  }
+  return false;
 }
