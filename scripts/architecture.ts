@@ -74,7 +74,7 @@ export interface Workspace {
 }
 
 /** Tests, and the contract suites and helpers that only tests import; they may use the root's development packages. */
-const TEST_CODE = /(?:\.test|\/contract|\/testing\/[^/]+|\.fixture)\.ts$/;
+const TEST_CODE = /(?:\.test|\/contract|\/testing[\w-]*|\/testing\/[^/]+)\.ts$/;
 
 /** One arrow that points the wrong way, as a sentence with the place. */
 export function checkFile(path: string, source: string, workspaces: readonly Workspace[]): string[] {
