@@ -44,8 +44,14 @@ export const PARTS: readonly Part[] = [
   { folder: 'control-plane/turn', knows: ['proto', 'control-plane/core', 'control-plane/store'], builtins: true },
   { folder: 'control-plane/security', knows: ['proto', 'control-plane/core', 'control-plane/store'], builtins: true },
   { folder: 'control-plane/logs', knows: ['proto', 'control-plane/core', 'control-plane/store'], builtins: true },
-  { folder: 'control-plane/agents', knows: BEHIND_A_LISTENER, builtins: true },
-  { folder: 'control-plane/api', knows: BEHIND_A_LISTENER, builtins: true },
+  // Handlers know the shape of a call; the listener knows the handlers.
+  { folder: 'control-plane/agents', knows: BEHIND_A_LISTENER, types: ['control-plane/server'], builtins: true },
+  { folder: 'control-plane/api', knows: BEHIND_A_LISTENER, types: ['control-plane/server'], builtins: true },
+  {
+    folder: 'control-plane/server',
+    knows: [...BEHIND_A_LISTENER, 'control-plane/agents', 'control-plane/api'],
+    builtins: true,
+  },
   { folder: 'control-plane/aws', knows: ['proto', 'control-plane/api'], builtins: true },
   { folder: 'agent', knows: ['proto'], builtins: true },
   { folder: 'sdk', knows: ['proto'], builtins: true },

@@ -9,7 +9,8 @@ import type { Store } from '../store/store.ts';
 export interface Turns {
   /**
    * Applies an input in the next turn and resolves with its reply once that turn is durable. Rejects with a `TurnError`:
-   * `OUTCOME_UNKNOWN` when the commit failed (ask again with the same id), `OVERLOADED` when too much waits, `CLOSED`.
+   * `OUTCOME_UNKNOWN` when the commit failed (ask again with the same id), `OVERLOADED` when too much waits,
+   * `UNAVAILABLE` while the store takes nothing (nothing was done), `CLOSED`.
    */
   apply<I extends Input>(input: I): Promise<Reply<I>>;
 
@@ -23,7 +24,7 @@ export interface Turns {
   readonly store: Store;
 }
 
-export type TurnErrorCode = 'OUTCOME_UNKNOWN' | 'OVERLOADED' | 'CLOSED';
+export type TurnErrorCode = 'OUTCOME_UNKNOWN' | 'OVERLOADED' | 'UNAVAILABLE' | 'CLOSED';
 
 export class TurnError extends Error {
   override readonly name = 'TurnError';
