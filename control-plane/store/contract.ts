@@ -183,7 +183,7 @@ export function describeStoreContract(name: string, makePlace: () => Promise<Sto
       await committed;
       await closed;
       await store.close();
-      const dead = expect.objectContaining({ code: 'DEAD' });
+      const dead: unknown = expect.objectContaining({ code: 'DEAD' });
       await expect(store.commit({ epoch: 1, sequence: 2 }, [])).rejects.toEqual(dead);
       await expect(store.get(bytes('a'))).rejects.toEqual(dead);
       await expect(store.getMany([bytes('a')])).rejects.toEqual(dead);

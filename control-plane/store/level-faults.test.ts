@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClassicLevel } from 'classic-level';
@@ -8,13 +8,14 @@ import { describe, expect, test } from 'vitest';
 import { acceptLoss } from './accept-loss.ts';
 import { MARKER_SLOTS } from './batch-markers.ts';
 import { seal } from './checksum.ts';
+import { writeCheckedJson } from './durable-file.ts';
 import { readHead, writeHead } from './head-witness.ts';
 import type { LevelStore } from './level-store.ts';
 import { acceptLossIn, initialiseStore, openStore } from './level-store.ts';
 import { comparePositions } from './position.ts';
 import type { Position } from './store.ts';
 import { databasePath, writeAheadLogs } from './store-layout.ts';
-import { commitNext, keyOf, newStore, SMALL, smallDisk, testDirectory } from './testing.ts';
+import { commitNext, fillDisk, keyOf, newStore, overwrite, SMALL, smallDisk, testDirectory } from './testing.ts';
 
 /** Larger than a block of LevelDB's log (32 KiB), so that damage within one batch stays within it. */
 const BIG_BYTES = 100 * 1024;
@@ -34,12 +35,6 @@ async function commitBig(store: LevelStore, count: number): Promise<number[]> {
     await commitNext(store, record(index));
   }
   return offsets;
-}
-
-async function overwrite(path: string, offset: number, bytes: number): Promise<void> {
-  const file = await open(path, 'r+');
-  await file.write(Buffer.alloc(bytes, 0x5a), 0, bytes, offset);
-  await file.close();
 }
 
 async function present(store: LevelStore, count: number): Promise<number[]> {
@@ -273,7 +268,7 @@ describe('a damaged directory is refused with one sentence', () => {
 
     const format = join(dir, 'FORMAT');
     const content = await readFile(format);
-    await writeFile(format, '{"version":2,"clusterId":"test"}\ncrc32 9abbb60e\n');
+    await writeCheckedJson(format, { version: 2, clusterId: 'test' });
     await expect(openStore(dir, SMALL)).rejects.toMatchObject({
       code: 'FORMAT',
       message: expect.stringContaining('format 2'),
@@ -378,22 +373,6 @@ describe('one directory, one handle', () => {
 });
 
 describe('a full disk', () => {
-  /** Fills the disk to the last page and returns the file to remove. */
-  async function fill(dir: string): Promise<string> {
-    const path = join(dir, 'filler');
-    const file = await open(path, 'w');
-    for (let bytes = 1024 * 1024; bytes >= 4096; ) {
-      try {
-        const { bytesWritten } = await file.write(Buffer.alloc(bytes, 1));
-        if (bytesWritten < bytes) bytes /= 2;
-      } catch {
-        bytes /= 2;
-      }
-    }
-    await file.close();
-    return path;
-  }
-
   test('kills the handle; reopening keeps all that was acknowledged; nothing is committed until space is back', async () => {
     await using disk = await smallDisk(12);
     const dir = join(disk.path, 'store');
@@ -401,7 +380,7 @@ describe('a full disk', () => {
     await initialiseStore(dir, { ...options, clusterId: 'test' });
     const store = await openStore(dir, options);
     await commitBig(store, 5);
-    const filler = await fill(disk.path);
+    const filler = await fillDisk(disk.path);
     let index = 5;
     let acknowledged: Position = store.position;
     let failure: unknown;
@@ -447,7 +426,7 @@ describe('a full disk', () => {
     const store = await openStore(dir, options);
     await commitBig(store, 8);
     await store.close();
-    const filler = await fill(disk.path);
+    const filler = await fillDisk(disk.path);
     await expect(openStore(dir, options)).rejects.toMatchObject({ code: 'FULL' });
     await rm(filler);
     const after = await openStore(dir, options);
@@ -463,12 +442,13 @@ describe('a full disk', () => {
       return level;
     };
     const level = await open();
-    const filler = await fill(disk.path);
+    const filler = join(disk.path, 'filler');
+    await writeFile(filler, Buffer.alloc(11_000_000, 1));
     let acknowledged = 0;
     let failed = false;
     while (!failed) {
       try {
-        await level.batch([{ type: 'put', key: `before${acknowledged}`, value: big(1) }], { sync: true });
+        await level.batch([{ type: 'put', key: `before${acknowledged}`, value: new Uint8Array(1000) }], { sync: true });
         acknowledged++;
       } catch {
         failed = true;

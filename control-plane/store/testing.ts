@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDiskFull } from './errno.ts';
 import type { LevelStoreOptions } from './level-options.ts';
 import { initialiseStore, openStore } from './level-store.ts';
 import type { Change, Position, Store } from './store.ts';
@@ -45,7 +46,8 @@ export async function smallDisk(megabytes: number): Promise<TestDirectory> {
   return {
     path: directory.path,
     async [Symbol.asyncDispose]() {
-      execFileSync('umount', [directory.path], { stdio: 'pipe' });
+      // Lazily, so that a handle which a failed test left open does not keep the mount.
+      execFileSync('umount', ['--lazy', directory.path], { stdio: 'pipe' });
       await directory[Symbol.asyncDispose]();
     },
   };
@@ -65,3 +67,30 @@ export async function commitNext(store: Store, ...changes: Change[]): Promise<Po
 }
 
 export const keyOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** Overwrites bytes in the middle of a file with garbage. */
+export async function overwrite(path: string, offset: number, bytes: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.write(Buffer.alloc(bytes, 0x5a), 0, bytes, offset);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Fills the disk of `dir` to the last page and returns the file to remove. */
+export async function fillDisk(dir: string): Promise<string> {
+  const path = join(dir, 'filler');
+  const file = await open(path, 'w');
+  for (let bytes = 1024 * 1024; bytes >= 4096; ) {
+    try {
+      const { bytesWritten } = await file.write(Buffer.alloc(bytes, 1));
+      if (bytesWritten < bytes) bytes /= 2;
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      bytes /= 2;
+    }
+  }
+  await file.close();
+  return path;
+}
