@@ -1,7 +1,7 @@
 import { ChunkIndex, IndexDamage } from './chunk-index.ts';
 import { LogStoreError } from './log-store.ts';
 import type { CompiledOptions } from './options.ts';
-import { catchUp, openIndex } from './recovery.ts';
+import { catchUp, describe, openIndex } from './recovery.ts';
 import type { SegmentInfo, SegmentPosition } from './segments.ts';
 
 export interface ReadyIndex {
@@ -72,6 +72,10 @@ export class IndexKeeper {
       return true;
     } catch (error) {
       this.#state = { kind: 'down', index: opened, rebuild: rebuild || isCorruption(error) };
+      if (!rebuild && isCorruption(error)) {
+        warn(`the log index is damaged and is rebuilt: ${describe(error)}`);
+        return await this.repair(beforeCatchUp);
+      }
       if (error instanceof LogStoreError) {
         throw error;
       }
@@ -88,9 +92,4 @@ export class IndexKeeper {
 
 const isCorruption = (error: unknown): boolean =>
   error instanceof Error &&
-  (/corrupt/i.test(`${error.message} ${String(error.cause ?? '')}`) || codeOf(error) === 'LEVEL_CORRUPTION');
-
-const codeOf = (error: Error): unknown => ('code' in error ? error.code : undefined);
-
-const describe = (error: unknown): string =>
-  error instanceof Error ? `${error.message}${error.cause ? ` (${String(error.cause)})` : ''}` : String(error);
+  (('code' in error && error.code === 'LEVEL_CORRUPTION') || /corrupt/i.test(describe(error)));

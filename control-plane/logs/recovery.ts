@@ -109,7 +109,7 @@ export async function openIndex(
     if (error instanceof LogStoreError) {
       throw error;
     }
-    reason = error instanceof Error ? `${error.message}: ${String(error.cause ?? '')}` : String(error);
+    reason = describe(error);
   }
   await index?.close();
   if (segments.length > 0) {
@@ -119,4 +119,12 @@ export async function openIndex(
   const fresh = await ChunkIndex.open(directory);
   await fresh.checkpoint(first);
   return { index: fresh, from: first, rebuilt: true };
+}
+
+/** The message with its cause, where LevelDB says what happened. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) {
+    return String(error);
+  }
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
