@@ -60,6 +60,7 @@ export class LeafPool {
     if (this.#lent.delete(key(leaf))) await this.#recycle(leaf);
   }
 
+  /** Kills what is left in quarantined leaves and takes back those that are empty by now. */
   async retryQuarantined(): Promise<void> {
     for (const [name, leaf] of Array.from(this.#quarantined)) {
       leaf.kill();
@@ -72,6 +73,7 @@ export class LeafPool {
   /** Removes every leaf that nobody uses, and the group when it is empty. */
   close(): void {
     for (const leaf of this.#idle.splice(0)) leaf.remove();
+    for (const [name, leaf] of Array.from(this.#quarantined)) if (leaf.remove()) this.#quarantined.delete(name);
     if (this.#lent.size + this.#quarantined.size === 0) this.#hierarchy.remove();
   }
 
@@ -84,7 +86,7 @@ export class LeafPool {
       leaf.remove();
     } else if (await leaf.recycle()) {
       this.#idle.push(leaf);
-    } else if (!leaf.remove()) {
+    } else {
       this.#quarantined.set(key(leaf), leaf);
     }
   }

@@ -102,8 +102,10 @@ class LeafV1 implements Leaf {
   }
 
   #recycle(): boolean {
-    const { memory } = this.#directories;
+    const { memory, pids } = this.#directories;
     if (this.processes().length > 0) return false;
+    // Zombies count until somebody collects them: a leaf with such a rest would bound the next attempt too low.
+    if (pids !== undefined && (readNumber(join(pids, 'pids.current')) ?? 0) > 0) return false;
     if (memory === undefined) return true;
     try {
       if ((readNumber(join(memory, 'memory.usage_in_bytes')) ?? 0) > RESIDUE_BYTES / 4) {

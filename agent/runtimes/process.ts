@@ -48,7 +48,7 @@ import { settle, supervised } from './settle.ts';
 /** Deadlines and supervisors are looked at this often; a supervisor's death is noticed within {@link LIVENESS_MS}. */
 const SWEEP_MS = 200;
 const LIVENESS_MS = 2_000;
-const QUARANTINE_RETRY_MS = 5_000;
+const QUARANTINE_RETRY_MS = 1_000;
 /** Agent and supervisors, as far as the agent may; jobs are what the host's OOM killer shall take first. */
 export const AGENT_OOM_SCORE_ADJUST = -900;
 export const JOB_OOM_SCORE_ADJUST = 500;
@@ -181,6 +181,12 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
       ...(cpuTimeUs === undefined ? {} : { cpuTimeUs: cpuTimeUs - (attempt.record?.baseline?.cpuTimeUs ?? 0) }),
       ...(processes === undefined ? {} : { processes }),
     };
+  }
+
+  /** True from `start` (or a running `attach`) until `ended`. */
+  isLive(key: string): boolean {
+    const phase = this.#attempts.get(key)?.phase;
+    return phase !== undefined && phase !== 'ended';
   }
 
   async release(key: string): Promise<void> {
