@@ -67,20 +67,9 @@ it('whatever is appended, again, overlapping, ahead or across restarts: reads eq
                 ? { kind: 'gap', ...place, length: raw.length, reason: 'flood' }
                 : { kind: 'data', ...place, data: Buffer.from(truth(raw.job, from, from + raw.length)) };
             });
-            const { refused } = await store.append(chunks);
-            const expected = chunks.flatMap((chunk, index) =>
-              applyTo(model(chunk.ref.jobNumber), chunk) ? [] : [index],
-            );
-            expect(refused.map(({ index }) => index)).toEqual(expected);
+            await appendBoth(store, model, chunks);
           } else {
-            const { bytes, final } = model(one.job);
-            const { job: number, do: _, ...range } = one;
-            const page = await store.read({ ref: refOf(number), stream: 'output', ...range });
-            const text = plain(page.chunks);
-            expect(text).toBe(bytes.slice(one.offset, one.offset + text.length));
-            expect(text === '').toBe(one.offset >= bytes.length);
-            expect(page.knownLength).toBe(bytes.length);
-            expect(page.ended).toBe(final !== undefined && page.nextOffset >= final);
+            await readBoth(store, model(one.job), one);
           }
         }
         for (const [number, { bytes }] of models) {
@@ -96,6 +85,29 @@ it('whatever is appended, again, overlapping, ahead or across restarts: reads eq
     { numRuns: 60 },
   );
 }, 60_000);
+
+async function appendBoth(
+  store: SegmentLogStore,
+  model: (job: number) => Model,
+  chunks: readonly LogChunk[],
+): Promise<void> {
+  const { refused } = await store.append(chunks);
+  const expected = chunks.flatMap((chunk, index) => (applyTo(model(chunk.ref.jobNumber), chunk) ? [] : [index]));
+  expect(refused.map(({ index }) => index)).toEqual(expected);
+}
+
+async function readBoth(
+  store: SegmentLogStore,
+  { bytes, final }: Model,
+  { job: number, offset: from, maxBytes }: { job: number; offset: number; maxBytes: number },
+): Promise<void> {
+  const page = await store.read({ ref: refOf(number), stream: 'output', offset: from, maxBytes });
+  const text = plain(page.chunks);
+  expect(text).toBe(bytes.slice(from, from + text.length));
+  expect(text === '').toBe(from >= bytes.length);
+  expect(page.knownLength).toBe(bytes.length);
+  expect(page.ended).toBe(final !== undefined && page.nextOffset >= final);
+}
 
 /** False when the store must refuse it. */
 function applyTo(model: Model, chunk: LogChunk): boolean {

@@ -160,6 +160,24 @@ describe('a damaged segment', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('makes no record of log data that looks like one', async () => {
+    await withStore(async (store) => {
+      await store.append([chunk(refOf(1), 0, 'a'.repeat(100))]);
+      const printed = await readFile(first());
+      const large: LogChunk = { ...chunk(refOf(2), 0, ''), data: Buffer.concat([printed, printed, printed]) };
+      await store.append([large]);
+      await store.append([chunk(refOf(3), 0, 'after')]);
+    });
+    const second = SEGMENT_HEADER_BYTES + HEADER_BYTES + 100;
+    await overwrite(first(), second, Buffer.alloc(HEADER_BYTES));
+    await rm(join(directory, 'index'), { recursive: true });
+    await withStore(async (store) => {
+      expect(textOf(await readJob(store, 1))).toBe('a'.repeat(100));
+      expect(await readJob(store, 2)).toEqual([]);
+      expect(textOf(await readJob(store, 3))).toBe('after');
+    });
+  });
+
   it('shows a segment that is gone as damage', async () => {
     await fill();
     await rm(segmentPath(directory, 3));

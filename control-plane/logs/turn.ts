@@ -15,6 +15,7 @@ import {
 
 /** Bodies up to this size are copied beside their header; larger ones are written from where they are. */
 const COPY_BYTES = 4096;
+const ARENA_BYTES = 256 * 1024;
 
 /**
  * One turn of the writer: what has arrived is admitted in order against copies of the attempts' states, laid out as
@@ -33,10 +34,10 @@ export class Turn {
   #arenaStart = 0;
   #arenaEnd = 0;
 
-  constructor(segment: number, position: number, sizeHint: number) {
+  constructor(segment: number, position: number, bytes: number) {
     this.#segment = segment;
     this.#position = position;
-    this.#arena = Buffer.allocUnsafe(sizeHint);
+    this.#arena = Buffer.allocUnsafe(Math.min(bytes, ARENA_BYTES));
   }
 
   /** States must be loaded before anything about the attempt is added. */
@@ -127,7 +128,7 @@ export class Turn {
   #reserve(bytes: number): void {
     if (this.#arenaEnd + bytes > this.#arena.length) {
       this.#flushArena();
-      this.#arena = Buffer.allocUnsafe(Math.max(64 * 1024, bytes));
+      this.#arena = Buffer.allocUnsafe(Math.max(ARENA_BYTES, bytes));
       this.#arenaStart = 0;
       this.#arenaEnd = 0;
     }

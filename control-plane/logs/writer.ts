@@ -15,6 +15,8 @@ export const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** A turn closes when it holds this much; it shares one sync. */
 export const MAX_TURN_BYTES = 8 * 1024 * 1024;
 export const MAX_TURN_RECORDS = 20_000;
+/** Written between two looks at the free space. */
+const SPACE_CHECK_BYTES = 1024 * 1024;
 /** Look-ups of unknown attempts in the index at a time. */
 const PARALLEL_LOOKUPS = 64;
 
@@ -38,6 +40,7 @@ export class LogWriter {
   #draining: Promise<void> | undefined;
   /** Jobs above it have no entry: most attempts are new, and need no look-up. Undefined: read it from the index. */
   #highestJob: number | undefined;
+  #bytesSinceSpaceCheck = SPACE_CHECK_BYTES;
   /** A failed write could not be taken back: what stands on disk is unknown until the store is opened again. */
   #dead: LogStoreError | undefined;
 
@@ -133,7 +136,7 @@ export class LogWriter {
     await this.#checkSpace(bytes);
     const segmentsBefore = this.#segments.list.length;
     const segment = await this.#segments.writable(this.#options.segmentBytes);
-    const turn = new Turn(segment.number, segment.position, Math.min(bytes, MAX_TURN_BYTES));
+    const turn = new Turn(segment.number, segment.position, bytes);
     await this.#loadStates(index, turn, requests);
     const settle = requests.map((request) => admit(turn, request));
     if (turn.bytes > 0) {
@@ -152,6 +155,10 @@ export class LogWriter {
   }
 
   async #checkSpace(bytes: number): Promise<void> {
+    this.#bytesSinceSpaceCheck += bytes;
+    if (this.#bytesSinceSpaceCheck < SPACE_CHECK_BYTES) {
+      return;
+    }
     const { directory, freeFloorBytes } = this.#options;
     const { bavail, bsize } = await statfs(directory);
     const free = bavail * bsize;
@@ -159,6 +166,7 @@ export class LogWriter {
       const message = `${directory}: ${free} bytes free, logs are taken again above ${freeFloorBytes}`;
       throw new LogStoreError('NO_SPACE', message);
     }
+    this.#bytesSinceSpaceCheck = 0;
   }
 
   async #loadStates(index: ChunkIndex, turn: Turn, requests: readonly Request[]): Promise<void> {
