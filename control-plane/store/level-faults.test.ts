@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ClassicLevel } from 'classic-level';
 import { describe, expect, test } from 'vitest';
 import { acceptLoss } from './accept-loss.ts';
@@ -15,7 +12,17 @@ import { acceptLossIn, initialiseStore, openStore } from './level-store.ts';
 import { comparePositions } from './position.ts';
 import type { Position } from './store.ts';
 import { databasePath, writeAheadLogs } from './store-layout.ts';
-import { commitNext, fillDisk, keyOf, newStore, overwrite, SMALL, smallDisk, testDirectory } from './testing.ts';
+import {
+  commitNext,
+  fillDisk,
+  keyOf,
+  newStore,
+  openElsewhere,
+  overwrite,
+  SMALL,
+  smallDisk,
+  testDirectory,
+} from './testing.ts';
 
 /** Larger than a block of LevelDB's log (32 KiB), so that damage within one batch stays within it. */
 const BIG_BYTES = 100 * 1024;
@@ -179,19 +186,24 @@ describe('batches that LevelDB drops in silence are noticed', () => {
     expect(await readHead(dir)).toEqual({ epoch: 1, sequence: 3 });
   });
 
-  test('the ring of markers is written over only behind what is settled', async () => {
+  test('the ring of markers is written over only behind what is settled, and finds holes after it went round', async () => {
     await using disk = await smallDisk(100);
     const dir = join(disk.path, 'store');
-    const store = await newStore(dir);
-    const logs = new Set(await writeAheadLogs(dir));
+    // The log is far from full, so that only settling can end it.
+    const options = { ...SMALL, writeBufferBytes: 32 * 1024 * 1024, ballastBytes: 4096 };
+    const store = await newStore(dir, options);
+    const firstLogs = await writeAheadLogs(dir);
     for (let count = 0; count < MARKER_SLOTS + 10; count++) await commitNext(store);
-    const position = store.position;
-    // At least one log that existed at the beginning of the ring is gone: nothing in it can be dropped any more.
-    expect((await writeAheadLogs(dir)).filter((log) => logs.has(log))).toEqual([]);
+    expect((await writeAheadLogs(dir)).filter((log) => firstLogs.includes(log))).toEqual([]);
+    const { epoch, sequence } = store.position;
+    const offsets = await commitBig(store, 3);
+    const log = await newestLog(dir);
     await store.close();
-    const reopened = await openStore(dir, SMALL);
-    expect(reopened.position).toEqual(position);
-    expect(reopened.integrity).toEqual({ kind: 'whole' });
+    await overwrite(log, (offsets[1] ?? 0) + 40_000, 100);
+    const reopened = await openStore(dir, options);
+    expect(reopened.position).toEqual({ epoch, sequence: sequence + 3 });
+    const firstMissing = { epoch, sequence: sequence + 2 };
+    expect(reopened.integrity).toEqual({ kind: 'hole', missing: 1, firstMissing });
     await reopened.close();
   });
 });
@@ -309,21 +321,23 @@ describe('a damaged directory is refused with one sentence', () => {
 });
 
 describe('one directory, one handle', () => {
-  const CHILD = fileURLToPath(new URL('./testing-open.ts', import.meta.url));
-
-  /** Another process that opens the store and says `open`, or the error's code. */
-  async function openElsewhere(dir: string): Promise<{ said: string; kill: () => Promise<void> }> {
-    const child = spawn(process.execPath, [CHILD, dir], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const exited = once(child, 'exit');
-    const [line] = await once(child.stdout, 'data');
-    return {
-      said: String(line).trim(),
-      async kill() {
-        child.kill('SIGKILL');
-        await exited;
-      },
-    };
-  }
+  test('kill -9 while batches are committed: each that was acknowledged is there, and a new owner may open', async () => {
+    await using directory = await testDirectory();
+    const dir = join(directory.path, 'store');
+    await (await newStore(dir)).close();
+    let acknowledged = 0;
+    for (let round = 0; round < 3; round++) {
+      await using other = openElsewhere(dir, 'commit');
+      for (let count = 0; count < 50; count++) acknowledged = Number(await other.line());
+      await other.kill();
+      const store = await openStore(dir, SMALL);
+      expect(store.integrity).toEqual({ kind: 'whole' });
+      expect(store.position.sequence).toBeGreaterThanOrEqual(acknowledged);
+      const keys = Array.from({ length: store.position.sequence }, (_, index) => keyOf(`k${index + 1}`));
+      expect((await store.getMany(keys)).filter((value) => value === undefined)).toEqual([]);
+      await store.close();
+    }
+  });
 
   test('a second open in the process, also by another path, does not let another process in', async () => {
     await using directory = await testDirectory();
@@ -337,27 +351,44 @@ describe('one directory, one handle', () => {
         message: expect.stringContaining(`process ${process.pid}`),
       });
     }
-    const other = await openElsewhere(dir);
-    expect(other.said).toBe('LOCKED');
-    await other.kill();
+    await using other = openElsewhere(dir, 'open');
+    expect(await other.line()).toBe('LOCKED');
     await commitNext(store, record(1));
     await store.close();
-    const after = await openElsewhere(dir);
-    expect(after.said).toBe('open 1');
-    await after.kill();
+    await using after = openElsewhere(dir, 'open');
+    expect(await after.line()).toBe('open 1');
   });
 
   test('another process holds it, and kill -9 of that process frees it', async () => {
     await using directory = await testDirectory();
     const dir = join(directory.path, 'store');
     await (await newStore(dir)).close();
-    const other = await openElsewhere(dir);
-    expect(other.said).toBe('open 0');
+    await using other = openElsewhere(dir, 'open');
+    expect(await other.line()).toBe('open 0');
     await expect(openStore(dir, SMALL)).rejects.toMatchObject({ code: 'LOCKED' });
     await other.kill();
     const store = await openStore(dir, SMALL);
     expect(store.position).toEqual({ epoch: 1, sequence: 0 });
     await store.close();
+  });
+
+  test('a directory that may not be opened is told with its path', async () => {
+    await using directory = await testDirectory();
+    const dir = join(directory.path, 'store');
+    await (await newStore(dir)).close();
+    await rm(join(dir, 'LOCK'));
+    await mkdir(join(dir, 'LOCK'));
+    const opened = openStore(dir, SMALL);
+    await expect(opened).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('cannot be locked'),
+    });
+    await rm(join(dir, 'FORMAT'));
+    await mkdir(join(dir, 'FORMAT'));
+    await expect(openStore(dir, SMALL)).rejects.toMatchObject({
+      code: 'CORRUPT',
+      message: expect.stringContaining(dir),
+    });
   });
 
   test('a failed open releases the lock', async () => {

@@ -60,7 +60,18 @@ const SETTLE_AFTER_BATCHES = MARKER_SLOTS / 2;
  * store that lost batches opens, and says so in `integrity`.
  */
 export async function openStore(dir: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
-  return open(dir, compileOptions(options), () => readHead(dir));
+  try {
+    return await open(dir, compileOptions(options), () => readHead(dir));
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    throw new StoreError(
+      'CORRUPT',
+      `${dir} cannot be opened: ${String(error)}. Check the files and their permissions.`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 /**

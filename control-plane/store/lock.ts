@@ -28,30 +28,29 @@ const SQLITE_BUSY = 5;
 
 /** Takes the lock of the directory or throws `LOCKED`. Does not wait. */
 export function lockDirectory(dir: string): DirectoryLock {
-  const path = join(dir, LOCK_FILE);
-  const database = new DatabaseSync(path, { timeout: 0 });
+  let database: DatabaseSync | undefined;
   try {
+    database = new DatabaseSync(join(dir, LOCK_FILE), { timeout: 0 });
     // A journal on disk would be one more file; nothing is ever written in this transaction.
     database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
-    database.close();
-    if (!isBusy(error)) throw error;
-    throw new StoreError(
-      'LOCKED',
-      `${dir} is in use by another control plane (${describeOwner(dir)}). Stop that one, or give this one a directory of its own.`,
-      { cause: error },
-    );
+    database?.close();
+    throw new StoreError('LOCKED', lockMessage(dir, error), { cause: error });
   }
+  const locked = database;
   writeOwner(dir);
   return {
     release() {
-      if (database.isOpen) database.close();
+      if (locked.isOpen) locked.close();
     },
   };
 }
 
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
+function lockMessage(dir: string, error: unknown): string {
+  const busy = error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
+  return busy
+    ? `${dir} is in use by another control plane (${describeOwner(dir)}). Stop that one, or give this one a directory of its own.`
+    : `${join(dir, LOCK_FILE)} cannot be locked: ${String(error)}. Check that this account may write there.`;
 }
 
 function writeOwner(dir: string): void {

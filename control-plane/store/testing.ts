@@ -1,7 +1,10 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { isDiskFull } from './errno.ts';
 import type { LevelStoreOptions } from './level-options.ts';
 import { initialiseStore, openStore } from './level-store.ts';
@@ -93,4 +96,32 @@ export async function fillDisk(dir: string): Promise<string> {
   }
   await file.close();
   return path;
+}
+
+export interface OtherProcess extends AsyncDisposable {
+  /** The next line that it said. */
+  line(): Promise<string>;
+  /** kill -9; resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+/** Another process that opens the store in `dir` (testing-open.ts); killed at the end of the `await using` scope. */
+export function openElsewhere(dir: string, mode: 'open' | 'commit'): OtherProcess {
+  const script = fileURLToPath(new URL('./testing-open.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, dir, mode], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await exited;
+  };
+  return {
+    async line() {
+      const next = await lines.next();
+      if (next.done) throw new Error('the other process said nothing more');
+      return next.value;
+    },
+    kill,
+    [Symbol.asyncDispose]: kill,
+  };
 }
