@@ -25,7 +25,7 @@ export function runTool(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: ROOT,
-      env: toolEnvironment(),
+      env: options.live === true ? toolEnvironment() : { ...toolEnvironment(), NO_COLOR: '1' },
       stdio: options.live === true ? 'inherit' : ['ignore', 'pipe', 'pipe'],
     });
     const chunks: Buffer[] = [];
