@@ -7,18 +7,12 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
+import type { Identity } from '../security/authenticator.ts';
+
+export type { Identity, Role } from '../security/authenticator.ts';
 
 // What a handler is, whichever transport calls it. Requests arrive authenticated and valid by their rules in the
 // contract; responses may be plain objects in the shape of the message.
-
-/** What a caller may do. `admin`: everything. */
-export type Role = 'admin';
-
-export interface Identity {
-  /** Whose credentials these are: becomes `submitted_by`. */
-  readonly principal: string;
-  readonly role: Role;
-}
 
 export interface CallContext extends Identity {
   /** Aborted when the caller cancelled or went away, when the deadline passed, and when the server stops. */
