@@ -20,13 +20,13 @@ export function toolEnvironment(): NodeJS.ProcessEnv {
 export function runTool(
   command: string,
   args: readonly string[],
-  options: { readonly live?: boolean } = {},
+  { live = false }: { readonly live?: boolean } = {},
 ): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: ROOT,
-      env: options.live === true ? toolEnvironment() : { ...toolEnvironment(), NO_COLOR: '1' },
-      stdio: options.live === true ? 'inherit' : ['ignore', 'pipe', 'pipe'],
+      env: { ...toolEnvironment(), ...(live && process.stdout.isTTY ? {} : { NO_COLOR: '1' }) },
+      stdio: live ? 'inherit' : ['ignore', 'pipe', 'pipe'],
     });
     const chunks: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
