@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { restoreBackup, writeBackup } from './backup.ts';
+import { FrameEncoder, MAGIC } from './backup-format.ts';
 import { openStore } from './level-store.ts';
 import { MemoryDisk, openMemoryStore } from './memory-store.ts';
 import type { Change, Store } from './store.ts';
@@ -125,6 +126,27 @@ describe('a backup', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test('that is sound in each frame but not as a whole is refused', async () => {
+    await using directory = await testDirectory();
+    const path = join(directory.path, 'backup');
+    const header = { clusterId: 'test', position: { epoch: 1, sequence: 1 }, createdAtMs: 0 };
+    const page = [{ key: keyOf('a'), value: keyOf('1') }];
+    const counts = { entries: 1, bytes: 2 };
+    const files: [string, (encoder: FrameEncoder) => Uint8Array[]][] = [
+      ['no header', (to) => [to.page(page), to.trailer(counts)]],
+      ['two headers', (to) => [to.header(header), to.header(header), to.trailer(counts)]],
+      ['its trailer promises', (to) => [to.header(header), to.page(page), to.trailer({ entries: 2, bytes: 4 })]],
+      ['ends too early', (to) => [to.header(header), to.page(page)]],
+      ['follows its end', (to) => [to.header(header), to.page(page), to.trailer(counts), to.page(page)]],
+    ];
+    for (const [what, frames] of files) {
+      await writeFile(path, Buffer.concat([MAGIC, ...frames(new FrameEncoder())]));
+      const restored = restoreBackup(path, join(directory.path, 'restored'), SMALL);
+      await expect(restored).rejects.toMatchObject({ code: 'CORRUPT', message: expect.stringContaining(what) });
+      expect(await readdir(directory.path)).toEqual(['backup']);
+    }
   });
 
   test('is not restored over anything, nor from nothing', async () => {

@@ -135,7 +135,7 @@ async function restoreEntries(
     if (frame.kind === 'header') throw damaged(path, 'it has two headers');
     if (frame.kind === 'trailer') {
       if (frame.trailer.entries === entries && frame.trailer.bytes === bytes) return;
-      throw damaged(path, `it promises ${frame.trailer.entries} records and has ${entries}`);
+      throw damaged(path, `its trailer promises ${frame.trailer.entries} records and has ${entries}`);
     }
     for (const batch of batchesOf(frame.entries)) await store.commit({ epoch, sequence: ++sequence }, batch);
     entries += frame.entries.length;

@@ -30,3 +30,21 @@ test('what was noted while it was written is written next', async () => {
   }
   await expect.poll(() => readHead(directory.path)).toEqual({ epoch: 1, sequence: 20 });
 });
+
+test('it is written at most once in the interval', async () => {
+  await using rare = await testDirectory();
+  await using often = await testDirectory();
+  await writeHead(rare.path, START);
+  await writeHead(often.path, START);
+  const rarely = new HeadWriter(rare.path, START, 3_600_000, () => {});
+  const always = new HeadWriter(often.path, START, 0, () => {});
+  for (let sequence = 1; sequence <= 10; sequence++) {
+    rarely.note({ epoch: 1, sequence });
+    always.note({ epoch: 1, sequence });
+    // The other one is the clock: when it has written, this one had the time to.
+    await expect.poll(() => readHead(often.path), { interval: 1 }).toEqual({ epoch: 1, sequence });
+    await expect.poll(() => readHead(rare.path), { interval: 1 }).toEqual({ epoch: 1, sequence: 1 });
+  }
+  await rarely.flush();
+  expect(await readHead(rare.path)).toEqual({ epoch: 1, sequence: 10 });
+});
