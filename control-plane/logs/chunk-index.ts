@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { type AttemptState, newAttempt } from './admission.ts';
@@ -61,16 +61,25 @@ export class ChunkIndex {
     return new ChunkIndex(db);
   }
 
+  /** Empties the directory and leaves it: it may be a mount of its own. */
   static async destroy(directory: string): Promise<void> {
-    await rm(indexDirectory(directory), { recursive: true, force: true });
+    const path = indexDirectory(directory);
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(path)) {
+      await rm(join(path, name), { recursive: true, force: true });
+    }
   }
 
   async put(puts: readonly IndexPut[]): Promise<void> {
     await this.#db.batch(puts.map(({ key, value }) => ({ type: 'put', key, value })));
   }
 
+  /** Synced: once the segment is gone, nothing would remove an entry that comes back. */
   async delete(keys: readonly Buffer[]): Promise<void> {
-    await this.#db.batch(keys.map((key) => ({ type: 'del', key })));
+    await this.#db.batch(
+      keys.map((key) => ({ type: 'del', key })),
+      { sync: true },
+    );
   }
 
   /** Everything before `position` has been put, `bytes` more than at the call before. Now and then this becomes a checkpoint. */

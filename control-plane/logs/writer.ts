@@ -41,6 +41,8 @@ export class LogWriter {
   /** Jobs above it have no entry: most attempts are new, and need no look-up. Undefined: read it from the index. */
   #highestJob: number | undefined;
   #bytesSinceSpaceCheck = SPACE_CHECK_BYTES;
+  /** The last write failed; said once. */
+  #failing = false;
   /** A failed write could not be taken back: what stands on disk is unknown until the store is opened again. */
   #dead: LogStoreError | undefined;
 
@@ -203,7 +205,10 @@ export class LogWriter {
       await segment.append(turn.finish(), turn.bytes);
     } catch (error) {
       const full = isNoSpace(error);
-      this.#options.warn(`writing logs failed: ${String(error)}`);
+      if (!this.#failing) {
+        this.#failing = true;
+        this.#options.warn(`writing logs failed, agents keep theirs until it works again: ${String(error)}`);
+      }
       try {
         await segment.rewind();
         if (!full) {
@@ -217,6 +222,7 @@ export class LogWriter {
         cause: error,
       });
     }
+    this.#failing = false;
     const info = this.#segments.list.at(-1);
     if (info) {
       info.bytes = segment.position;
