@@ -23,6 +23,7 @@ test.each([
   ['control-plane/store/contract.ts', "import { expect } from 'vitest';"],
   ['control-plane/server.ts', "import { x } from './aws/submit.ts';"],
   ['control-plane/core/turn.test.ts', "import { readFileSync } from 'node:fs';"],
+  ['sdk/testing/cli.ts', "import { runCli } from '../cli/run-cli.ts';"],
   ['sdk/cli/server.ts', "const s = await import('@galley/control-plane/server.ts');"],
   ['sdk/cli/agent.ts', "const s = await import('../../agent/main.ts');"],
   ['sdk/cli/jobs.ts', "import { Client } from '../client.ts';"],
@@ -46,6 +47,7 @@ test.each([
   ['sdk/client.ts', "import { Command } from 'commander';"],
   ['sdk/client.ts', "const s = await import('@galley/control-plane/server.ts');"],
   ['sdk/cli/server.ts', "import { serve } from '@galley/control-plane/server.ts';"],
+  ['agent/session.test.ts', "import { x } from '@galley/control-plane/agents/plane.ts';"],
   ['proto/index.ts', "import { x } from '@galley/sdk';"],
   ['agent/main.ts', "import express from 'express';"],
 ])('%s may not say: %s', (path, statement) => {

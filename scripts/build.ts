@@ -7,6 +7,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isTestCode } from './architecture.ts';
 import { bundle } from './bundle.ts';
 import { listFiles, ROOT } from './sources.ts';
 
@@ -16,7 +17,7 @@ const BUNDLED_FOLDERS = /^(?:proto|control-plane|agent|sdk)\//;
 
 if (existsSync(join(ROOT, ENTRY))) {
   const started = performance.now();
-  const sources = listFiles().filter((path) => BUNDLED_FOLDERS.test(path));
+  const sources = listFiles().filter((path) => BUNDLED_FOLDERS.test(path) && !isTestCode(path));
   const written = await bundle({ root: ROOT, entry: ENTRY, dist: DIST, sources });
   console.log(`${written.length} files in ${DIST} (${Math.round(performance.now() - started)} ms)`);
 } else {

@@ -105,7 +105,7 @@ export async function bundle({ root, entry, dist, sources }: BundleOptions): Pro
 function findReferences(root: string, sources: readonly string[]): string[] {
   const found = new Set<string>();
   for (const path of sources) {
-    if (!path.endsWith('.ts') || path.endsWith('.test.ts')) continue;
+    if (!path.endsWith('.ts')) continue;
     for (const reference of collectReferences(path, readFileSync(join(root, path), 'utf8'))) found.add(reference);
   }
   return [...found].sort();
