@@ -69,6 +69,8 @@ export interface Hierarchy {
   /** Creates the leaf, or opens the one that stands. */
   create(name: string): Leaf;
   open(record: LeafRecord): Leaf;
+  /** False for a leaf that was made when the agent ran elsewhere in the tree. */
+  owns(record: LeafRecord): boolean;
   /** Names of the leaves that exist below the root. */
   list(): string[];
   /** Removes the root itself; false while leaves are left. */

@@ -1,4 +1,5 @@
 import { closeSync, constants, mkdirSync, openSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { CgroupError } from './cgroup.ts';
 
 /** Control files answer from memory, never from a disk, so they are read and written synchronously. */
@@ -14,6 +15,16 @@ export function writeControl(path: string, value: string | number): void {
     writeSync(descriptor, `${value}`);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/** For the few writes that can take long: on another thread, so that the agent does not wait. */
+export async function writeControlApart(path: string, value: string | number): Promise<void> {
+  const file = await open(path, constants.O_WRONLY);
+  try {
+    await file.write(`${value}`);
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import type { Hierarchy, Leaf, LeafRecord } from './cgroup.ts';
 import { CgroupError } from './cgroup.ts';
 
@@ -20,6 +19,8 @@ export class LeafPool {
   readonly #lent = new Map<string, Leaf>();
   readonly #quarantined = new Map<string, Leaf>();
   #next = 1;
+  /** One at a time: giving back page cache may take long, and must not take all of the process's file threads. */
+  #recycling: Promise<void> = Promise.resolve();
 
   constructor(hierarchy: Hierarchy) {
     this.#hierarchy = hierarchy;
@@ -77,12 +78,15 @@ export class LeafPool {
     if (this.#lent.size + this.#quarantined.size === 0) this.#hierarchy.remove();
   }
 
-  async #recycle(leaf: Leaf): Promise<void> {
-    // A leaf of another group was made when the agent ran elsewhere in the tree: it is not reused, only removed.
-    const foreign = directories(leaf.record) !== directories(this.#hierarchy.create(leaf.record.name).record);
+  #recycle(leaf: Leaf): Promise<void> {
+    this.#recycling = this.#recycling.then(() => this.#recycleNow(leaf));
+    return this.#recycling;
+  }
+
+  async #recycleNow(leaf: Leaf): Promise<void> {
     if (leaf.processes().length > 0) {
       this.#quarantined.set(key(leaf), leaf);
-    } else if (foreign || this.#idle.length >= MAXIMUM_IDLE) {
+    } else if (!this.#hierarchy.owns(leaf.record) || this.#idle.length >= MAXIMUM_IDLE) {
       leaf.remove();
     } else if (await leaf.recycle()) {
       this.#idle.push(leaf);
@@ -94,10 +98,6 @@ export class LeafPool {
   #create(): Leaf {
     return this.#hierarchy.create(`slot-${this.#next++}`);
   }
-}
-
-function directories(record: LeafRecord): string {
-  return [...new Set(Object.values(record.directories).map((directory) => dirname(directory)))].sort().join('\n');
 }
 
 function key(leaf: Leaf): string {

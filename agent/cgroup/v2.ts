@@ -111,6 +111,10 @@ class HierarchyV2 implements Hierarchy {
     return new LeafV2(record);
   }
 
+  owns({ name, directories }: LeafRecord): boolean {
+    return directories['unified'] === join(this.#root, name);
+  }
+
   list(): string[] {
     return readdirSync(this.#root, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())

@@ -60,7 +60,7 @@ export function unacceptable(
 /**
  * The script that runs as the user, inside the leaf, and ends by becoming the job. It is the first to touch a path of
  * the user's: a frozen mount stops this one process. `env` sets the variables, because a shell drops those whose names
- * it could not assign to, and gives every signal its default action again. Descriptors 3 (`launch`) and 4 (events)
+ * it could not assign to, and gives every signal its default action again. Descriptors 3 (`record`) and 4 (events)
  * are closed for the job.
  */
 export function jobScript(command: JobCommand, tools: Tools): string {

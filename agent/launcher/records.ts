@@ -2,10 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * The files of an attempt that agent and supervisor share. `exit` and `launch` are filled with newlines before the
- * start and overwritten in place: on a full disk there is then still room to say how the job ended.
+ * The files of an attempt that agent and supervisor share. `claim` says who has it. `record` is one file for
+ * everything else, because creating files is the dearest part of a start: the agent writes blank lines and, after
+ * them, what it must find again; launch and supervisor write their lines over the blanks, through one descriptor. On
+ * a full disk there is then still room to say how the job ended.
  */
-const PREPARED_BYTES = 256;
+const PREPARED_BYTES = 512;
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -34,10 +36,23 @@ export interface ExitRecord {
   readonly bootId: string;
 }
 
-export function prepareRecords(directory: string): void {
-  const blank = '\n'.repeat(PREPARED_BYTES);
-  writeFileSync(join(directory, 'exit'), blank, { mode: 0o600 });
-  writeFileSync(join(directory, 'launch'), blank, { mode: 0o600 });
+/** Writes `record` for an attempt that the launcher has not heard of yet. */
+export function prepareRecord(directory: string, launch: unknown): void {
+  writeFileSync(join(directory, 'record'), `${'\n'.repeat(PREPARED_BYTES)}${JSON.stringify(launch)}\n`, {
+    mode: 0o600,
+  });
+}
+
+/** What the agent wrote there; undefined when it died before it had, and then nothing was launched. */
+export function readPrepared(directory: string): unknown {
+  const text = read(directory, 'record') ?? '';
+  const start = text.indexOf('\n{');
+  if (start < 0 || !text.endsWith('}\n')) return undefined;
+  try {
+    return JSON.parse(text.slice(start));
+  } catch {
+    return undefined;
+  }
 }
 
 function read(directory: string, name: string): string | undefined {
@@ -77,7 +92,7 @@ export function revoke(directory: string): void {
 }
 
 export function readLaunch(directory: string): LaunchProgress {
-  const text = read(directory, 'launch') ?? '';
+  const text = read(directory, 'record') ?? '';
   const process = /^pid (\d+) (\d+)$/m.exec(text);
   const started = /^started (\d+)\.(\d\d)$/m.exec(text);
   const failure = /^failed (.+)$/m.exec(text)?.[1];
@@ -88,8 +103,11 @@ export function readLaunch(directory: string): LaunchProgress {
   };
 }
 
+/** A line cut short has no `end`: it is taken for not written. */
+const EXIT_LINE = /^exit (\d+) (exited|signalled|unknown) (\d+)\.(\d\d) (\S+) end\n/m;
+
 export function readExit(directory: string): ExitRecord | undefined {
-  const match = /^exit (\d+) (exited|signalled|unknown) (\d+)\.(\d\d) (\S+) end\n/.exec(read(directory, 'exit') ?? '');
+  const match = EXIT_LINE.exec(read(directory, 'record') ?? '');
   if (match === null) return undefined;
   return {
     code: Number(match[1]),

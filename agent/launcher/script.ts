@@ -13,10 +13,10 @@
  *    sees the other.
  * 3. It forks the job's process, which enters the leaf, and only then looks whether its parent is still the
  *    supervisor: an agent that saw the supervisor dead has either found this process in the leaf, or it ends here.
- * 4. The job's process says its pid in `launch` and becomes the user; the rest is the job script, read from its
+ * 4. The job's process says its pid in `record` and becomes the user; the rest is the job script, read from its
  *    standard input, because the user may not open the attempt's directory.
- * 5. The supervisor waits and overwrites the prepared `exit` with one line, by one write that ends in `end`. A reader
- *    takes a line without that end for absent; that is what a rename would give, without the process that it costs.
+ * 5. The supervisor waits and adds a line to `record`, by one write that ends in `end`. A reader takes a line without
+ *    that end for absent: what a rename would give, without the process that it costs (0.5 ms of 5).
  *
  * The shell says 128+n for a signal and for an exit with such a code; its job table knows which of the two it was.
  * SIGINT and SIGQUIT are ignored in anything that a shell puts into the background: the job script resets them.
@@ -33,9 +33,10 @@ supervise() {
   echo "supervisor $pid $born $boot end" >"$dir/claim" || exit 0
   set +C
   [ -e "$dir/revoked" ] && exit 0
+  exec 3<>"$dir/record"
   out=$dir/output err=$dir/output
   [ "$streams" = separate ] && out=$dir/stdout err=$dir/stderr
-  enter_and_run </dev/null >>"$out" 2>>"$err" 3<>"$dir/launch" 4<>"$fifo" &
+  enter_and_run </dev/null >>"$out" 2>>"$err" 4<>"$fifo" &
   wait $! 2>/dev/null
   code=$?
   how=exited
@@ -45,14 +46,14 @@ supervise() {
     case $how in *Done*) how=exited ;; ?*) how=signalled ;; *) how=unknown ;; esac
   fi
   IFS=' ' read -r uptime z </proc/uptime
-  echo "exit $code $how $uptime $boot end" 1<>"$dir/exit"
+  echo "exit $code $how $uptime $boot end" >&3
   echo "e $key" 1<>"$fifo"
 }
 
 enter_and_run() {
   for file in $enter; do
     [ "$file" = - ] && continue
-    echo 0 >"$file" || { echo "failed enter $file" >&3; exit 125; }
+    echo 0 >"$file" || { echo "failed enter" >&3; exit 125; }
   done
   IFS=' ' read -r self a b parent c d e f g h i j k l m n o p q r s born z </proc/self/stat
   [ "$parent" = "$pid" ] || exit 125

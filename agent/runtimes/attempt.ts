@@ -1,11 +1,11 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Counters, Leaf, LeafRecord } from '../cgroup/cgroup.ts';
-import type { ProcessIdentity } from '../launcher/records.ts';
+import { type ProcessIdentity, readPrepared } from '../launcher/records.ts';
 import type { ProcessGroup } from './process-group.ts';
 import type { Outcome, Started } from './runtime.ts';
 
-/** What a restarted agent has to know about an attempt: `launch.json`, written before the launcher hears of it. */
+/** What a restarted agent has to know about an attempt: the end of `record`, written before the launcher hears of it. */
 export interface LaunchRecord {
   readonly key: string;
   readonly bootId: string;
@@ -62,8 +62,6 @@ function writeJson(directory: string, name: string, value: unknown): void {
   renameSync(temporary, join(directory, name));
 }
 
-export const readLaunchRecord = (directory: string) => readJson<LaunchRecord>(directory, 'launch.json');
-export const writeLaunchRecord = (directory: string, record: LaunchRecord) =>
-  writeJson(directory, 'launch.json', record);
+export const readLaunchRecord = (directory: string) => readPrepared(directory) as LaunchRecord | undefined;
 export const readStopRecord = (directory: string) => readJson<StopRecord>(directory, 'stop.json');
 export const writeStopRecord = (directory: string, record: StopRecord) => writeJson(directory, 'stop.json', record);

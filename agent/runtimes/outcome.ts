@@ -19,7 +19,7 @@ export interface Evidence {
   readonly stop?: StopRecord;
   readonly counters?: Counters;
   readonly startedAtUptimeMs?: number;
-  /** From the `launch` file: why the job's own command was not reached. */
+  /** From the `record` file: why the job's own command was not reached. */
   readonly failure?: string;
   readonly leftBehind: boolean;
 }
@@ -69,7 +69,9 @@ function consumption({ counters, record }: Evidence): Pick<Outcome, 'peakMemoryB
   if (counters === undefined) return {};
   const baseline = record?.baseline;
   return {
-    ...(counters.peakMemoryBytes === undefined ? {} : { peakMemoryBytes: counters.peakMemoryBytes }),
+    ...(counters.peakMemoryBytes === undefined
+      ? {}
+      : { peakMemoryBytes: Math.max(0, counters.peakMemoryBytes - (baseline?.memoryBytes ?? 0)) }),
     ...(counters.cpuTimeUs === undefined ? {} : { cpuTimeUs: counters.cpuTimeUs - (baseline?.cpuTimeUs ?? 0) }),
     oomKills: counters.oomKills - (baseline?.oomKills ?? 0),
   };
@@ -82,8 +84,8 @@ function launchFailure({ failure, record }: Evidence, exit: ExitRecord): string 
   if (failure === 'command') {
     return `${CANNOT_START}: command ${JSON.stringify(record?.program)} was not found or may not be executed`;
   }
-  const detail = failure ?? `status ${exit.code}`;
-  return `${CANNOT_START}: the job's process could not be prepared (${detail})`;
+  if (failure === 'enter') return `${CANNOT_START}: the job's process could not enter its control group`;
+  return `${CANNOT_START}: the job's process could not be prepared (status ${exit.code})`;
 }
 
 export function signalName(signal: number): string {

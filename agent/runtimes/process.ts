@@ -10,14 +10,7 @@ import { bootId, uptimeMs } from '../launcher/boot.ts';
 import { type Hint, HintPipe } from '../launcher/events.ts';
 import { jobScript, unacceptable } from '../launcher/job-script.ts';
 import { findTools, Launcher, type LauncherTools } from '../launcher/launcher.ts';
-import {
-  claimForAgent,
-  type ExitRecord,
-  prepareRecords,
-  readClaim,
-  readExit,
-  readLaunch,
-} from '../launcher/records.ts';
+import { claimForAgent, type ExitRecord, prepareRecord, readClaim, readExit, readLaunch } from '../launcher/records.ts';
 import { accountEnvironment, type Identity, resolveIdentity } from '../users/identity.ts';
 import { type Lookup, lookUpAccount, rememberLookups, UserError } from '../users/lookup.ts';
 import {
@@ -26,7 +19,6 @@ import {
   readLaunchRecord,
   readStopRecord,
   type StopRecord,
-  writeLaunchRecord,
   writeStopRecord,
 } from './attempt.ts';
 import { judge, REASON_TIMED_OUT } from './outcome.ts';
@@ -116,8 +108,8 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
       const settled = await settle(directory);
       const record = readLaunchRecord(directory);
       if (settled.state === 'never_claimed' || record === undefined) {
-        const stop = readStopRecord(directory);
-        attached.push({ key, state: 'ended', outcome: stop ?? notStarted('the agent ended before the launch') });
+        const { cause, reason } = readStopRecord(directory) ?? notStarted('the agent ended before the launch');
+        attached.push({ key, state: 'ended', outcome: { cause, reason } });
         continue;
       }
       present.push({ attempt: this.#restore(key, directory, record), settled });
@@ -236,8 +228,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
       this.#tools,
     );
     writeFileSync(join(directory, 'job'), script, { mode: 0o600 });
-    prepareRecords(directory);
-    writeLaunchRecord(directory, record);
+    prepareRecord(directory, record);
     attempt.phase = 'launching';
     this.#launcher?.launch({
       directory,

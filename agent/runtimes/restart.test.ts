@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootId } from '../launcher/boot.ts';
-import { prepareRecords, readClaim, readLaunch, readProcess } from '../launcher/records.ts';
+import { prepareRecord, readClaim, readLaunch, readProcess } from '../launcher/records.ts';
 import { readLaunchRecord } from './attempt.ts';
 import { AgentProcess } from './testing/agent-process.ts';
 import { eventually, makeBase, NO_CGROUPS, TestHost } from './testing/host.ts';
@@ -144,37 +144,31 @@ describe('a claim', () => {
   });
   afterEach(() => host.close());
 
-  function attempt(key: string, files: Record<string, string>): string {
+  function attempt(key: string, files: Record<string, string>, launch?: object): string {
     const directory = join(base, key);
     mkdirSync(directory);
-    prepareRecords(directory);
+    if (launch !== undefined) prepareRecord(directory, launch);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
     return directory;
   }
-  const record = JSON.stringify({
-    key: 'x',
-    bootId: bootId(),
-    launchedAtUptimeMs: 0,
-    stopGraceSeconds: 1,
-    program: 'x',
-  });
+  const launch = { key: 'x', bootId: bootId(), launchedAtUptimeMs: 0, stopGraceSeconds: 1, program: 'x' };
 
   it('is taken by the agent where nobody had it, so that a slow supervisor never starts', async () => {
-    const directory = attempt('slow', { 'launch.json': record });
+    const directory = attempt('slow', {}, launch);
     expect((await host.attachAll()).get('slow')).toMatchObject({ outcome: { cause: 'not_started' } });
     expect(readClaim(directory)).toEqual({ by: 'agent' });
   });
 
   it('without a word in it is revoked', async () => {
-    const directory = attempt('half', { 'launch.json': record, claim: '' });
+    const directory = attempt('half', { claim: '' }, launch);
     expect((await host.attachAll()).get('half')).toMatchObject({ outcome: { cause: 'not_started' } });
     expect(readdirSync(directory)).toContain('revoked');
   });
 
   it('of another boot is over: by its exit record if that is whole, else unknown', async () => {
-    attempt('whole', { claim: '', exit: 'exit 3 exited 12.34 earlier end\n', launch: 'started 10.00\n' });
-    attempt('torn', { claim: '', exit: 'exit 3 exited 12.3' });
-    attempt('foreign', { claim: '', exit: `exit 3 exited 12.34 ${bootId()} end\n` });
+    attempt('whole', { claim: '', record: 'started 10.00\nexit 3 exited 12.34 earlier end\n' });
+    attempt('torn', { claim: '', record: 'exit 3 exited 12.3' });
+    attempt('foreign', { claim: '', record: `exit 3 exited 12.34 ${bootId()} end\n` });
     const attached = await host.attachAll('earlier');
     expect(attached.get('whole')).toMatchObject({ outcome: { cause: 'exited', exitCode: 3, runDurationMs: 2340 } });
     expect(attached.get('torn')).toMatchObject({ outcome: { cause: 'host_restarted' } });
