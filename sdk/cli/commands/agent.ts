@@ -1,0 +1,55 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { compileOptions, resolveDataDirectory } from '../../options.ts';
+import { removeRecord, writeRecord } from '../daemon-record.ts';
+import { loadAgent } from '../entries.ts';
+import { CliError } from '../exit.ts';
+import { leaf } from '../global-options.ts';
+import type { Host } from '../host.ts';
+import { note } from '../output.ts';
+import { collectPairs } from '../parse.ts';
+import { serveUntilSignal } from '../serve.ts';
+
+interface AgentCommandOptions {
+  readonly name?: string;
+  readonly environment?: string;
+  readonly label?: Readonly<Record<string, string>>;
+  readonly allowUnlimited?: boolean;
+  readonly stateDir?: string;
+}
+
+export function agentCommand(host: Host): Command {
+  const command = leaf('agent', "run this host's agent in the foreground")
+    .option('-N, --name <name>', 'of the node (default: the host name)')
+    .option('--environment <name>', 'compute environment that the node joins (default: default)')
+    .option('--label <name=value>', 'label of the node; may be repeated', collectPairs)
+    .option('--allow-unlimited', 'take jobs although a limit cannot be enforced here')
+    .option('--state-dir <directory>', "the agent's own state (default: agent below the data directory)");
+  return command.action(() =>
+    host.run(command, async (session) => {
+      const options = command.opts<AgentCommandOptions>();
+      const { address, token } = compileOptions(session.connection);
+      if (token === undefined) {
+        throw new CliError(`an agent needs a token for ${address}`, ['GALLEY_TOKEN=... galley agent', 'galley up']);
+      }
+      const dataDirectory = resolveDataDirectory(session.connection);
+      const { runAgent } = await loadAgent();
+      const agent = await runAgent({
+        address,
+        token,
+        dataDir: options.stateDir ?? join(dataDirectory, 'agent'),
+        ...(options.name === undefined ? {} : { nodeName: options.name }),
+        ...(options.environment === undefined ? {} : { computeEnvironment: options.environment }),
+        ...(options.label === undefined ? {} : { labels: options.label }),
+        ...(options.allowUnlimited === true ? { allowUnlimited: true } : {}),
+      });
+      writeRecord(dataDirectory, 'agent', { nodeName: agent.nodeName });
+      note(session, `galley: node ${agent.nodeName} serves ${address}`);
+      try {
+        return await serveUntilSignal(session, agent);
+      } finally {
+        removeRecord(dataDirectory, 'agent');
+      }
+    }),
+  );
+}

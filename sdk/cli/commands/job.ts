@@ -1,0 +1,101 @@
+import type { Command } from 'commander';
+import type { Attempt, Job } from '../../types.ts';
+import { isTerminal } from '../../types.ts';
+import type { Colours } from '../colours.ts';
+import { formatBytes, formatDuration, formatExit, formatResources, formatTime } from '../format.ts';
+import { leaf } from '../global-options.ts';
+import type { Host } from '../host.ts';
+import { findJobs, JOB_REFERENCE_HELP } from '../job-reference.ts';
+import { note, print, printJson, widthOf } from '../output.ts';
+import { quoteCommand } from '../quote.ts';
+import { type Column, formatFields, formatTable } from '../table.ts';
+
+export function jobCommand(host: Host): Command {
+  const command = leaf('job', 'show everything about jobs').argument('<job...>', JOB_REFERENCE_HELP);
+  return command.action((references: string[]) =>
+    host.run(command, async (session) => {
+      const jobs = await findJobs(session, references);
+      if (session.json) {
+        printJson(session, jobs.length === 1 ? jobs[0] : jobs);
+        return 0;
+      }
+      jobs.forEach((job, index) => {
+        if (index > 0) print(session, '');
+        for (const line of describeJob(job, Date.now(), session.colours, widthOf(session.stdout))) print(session, line);
+      });
+      const only = jobs.length === 1 ? jobs[0]?.summary : undefined;
+      if (only !== undefined && session.stderr.isTTY === true) {
+        const next = isTerminal(only.state) ? `galley logs ${only.number}` : `galley logs -f ${only.number}`;
+        note(session, `\n  ${next}${isTerminal(only.state) ? '' : `   galley cancel ${only.number}`}`);
+      }
+      return 0;
+    }),
+  );
+}
+
+/** One screen about one job. */
+export function describeJob(job: Job, nowMs: number, colours: Colours, width: number): string[] {
+  const { summary, task, request, timeout, retryStrategy } = job;
+  const { state, startedAtMs, stoppedAtMs, createdAtMs } = summary;
+  const time = (ms: number | undefined) => (ms === undefined ? undefined : formatTime(ms));
+  const fields = formatFields(
+    [
+      ['Job', `${summary.number}  ${summary.jobName}`],
+      ['Id', summary.jobId],
+      ['State', stateText(state, summary.nodeSilent)],
+      ['Reason', summary.reason || summary.statusReason || undefined],
+      ['Waits', job.pendingReason || undefined],
+      ['Waits for', job.waitingFor.join(', ')],
+      ['Exit', formatExit(summary)],
+      ['Command', quoteCommand(task?.command ?? [])],
+      ['Resources', formatResources(summary.resources)],
+      ['Queue', summary.jobQueue],
+      ['Definition', summary.jobDefinition],
+      ['User', summary.user],
+      ['Node', summary.node],
+      ['Directory', task?.workingDirectory],
+      ['Environment', Object.keys(task?.environment ?? {}).join(', ')],
+      ['Depends on', (request?.dependsOn ?? []).map(({ jobId }) => jobId).join(', ')],
+      ['Time-out', timeout === undefined ? undefined : formatDuration(timeout.attemptDurationSeconds * 1000)],
+      ['Tries', retryStrategy === undefined ? undefined : `${retryStrategy.attempts} at most`],
+      ['Comment', request?.comment],
+      ['Created', time(createdAtMs)],
+      ['Started', time(startedAtMs)],
+      ['Stopped', time(stoppedAtMs)],
+      ['Ran', startedAtMs === undefined ? undefined : formatDuration((stoppedAtMs ?? nowMs) - startedAtMs)],
+    ],
+    colours,
+  );
+  const attempts = formatTable(job.attempts, attemptColumns(nowMs), { width, colours });
+  return attempts.length === 0 ? fields : [...fields, '', ...attempts];
+}
+
+function stateText(state: string, nodeSilent: boolean): string {
+  return nodeSilent ? `${state} (node silent: what is shown is the last that was known)` : state;
+}
+
+function attemptColumns(nowMs: number): readonly Column<Attempt>[] {
+  return [
+    { header: 'ATTEMPT', align: 'right', value: ({ attempt }) => String(attempt) },
+    { header: 'NODE', value: ({ node }) => node },
+    { header: 'STARTED', value: ({ startedAtMs }) => (startedAtMs === undefined ? '' : formatTime(startedAtMs)) },
+    {
+      header: 'TIME',
+      align: 'right',
+      value: ({ startedAtMs, stoppedAtMs }) =>
+        startedAtMs === undefined ? '' : formatDuration((stoppedAtMs ?? nowMs) - startedAtMs),
+    },
+    { header: 'EXIT', align: 'right', value: formatExit },
+    {
+      header: 'PEAK MEMORY',
+      align: 'right',
+      value: ({ peakMemoryBytes }) => (peakMemoryBytes === undefined ? '' : formatBytes(peakMemoryBytes)),
+    },
+    {
+      header: 'CPU TIME',
+      align: 'right',
+      value: ({ cpuTimeUs }) => (cpuTimeUs === undefined ? '' : formatDuration(cpuTimeUs / 1000)),
+    },
+    { header: 'REASON', value: ({ reason, statusReason }) => reason || statusReason, flexible: true },
+  ];
+}

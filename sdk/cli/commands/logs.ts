@@ -1,0 +1,62 @@
+import { type Command, Option } from 'commander';
+import type { LogStreamName } from '../../logs.ts';
+import { isTerminal } from '../../types.ts';
+import { leaf } from '../global-options.ts';
+import type { Host } from '../host.ts';
+import { untilInterrupted } from '../interrupt.ts';
+import { findJob, JOB_REFERENCE_HELP } from '../job-reference.ts';
+import { followStream, printChunks, streamsOf } from '../log-printer.ts';
+import { note } from '../output.ts';
+import { parseInteger } from '../parse.ts';
+
+interface LogsOptions {
+  readonly follow?: boolean;
+  readonly lines?: number;
+  readonly attempt?: number;
+  readonly stream?: LogStreamName;
+}
+
+const MAX_TAIL_LINES = 100_000;
+
+export function logsCommand(host: Host): Command {
+  const command = leaf('logs', 'print what a job has written')
+    .argument('<job>', JOB_REFERENCE_HELP)
+    .option('-f, --follow', 'go on until the job is over')
+    .option('-n, --lines <number>', 'begin with the last so many lines', parseInteger(1, MAX_TAIL_LINES))
+    .option('--attempt <number>', 'of this attempt (default: the latest)', parseInteger(1, 1000))
+    .addOption(
+      new Option('--stream <name>', 'of a job with separate streams (default: both)')
+        .choices(['stdout', 'stderr', 'output'])
+        .argParser((text: string) => text.toUpperCase()),
+    );
+  return command.action((reference: string) =>
+    host.run(command, async (session) => {
+      const { follow = false, lines, attempt, stream } = command.opts<LogsOptions>();
+      const client = await session.client();
+      const job = await findJob(session, client, reference);
+      const { jobId, number, state, attempts } = job.summary;
+      const streams = stream === undefined ? streamsOf(job) : [stream];
+      const selection = {
+        ...(attempt === undefined ? {} : { attempt }),
+        ...(lines === undefined ? {} : { tailLines: lines }),
+      };
+      if (attempts === 0 && job.attempts.length === 0 && (!follow || isTerminal(state))) {
+        note(session, `job ${number} is ${state} and has written nothing yet; see \`galley job ${number}\``);
+        return 0;
+      }
+      if (!follow) {
+        for (const each of streams) {
+          await printChunks(session, client.readWholeLog(jobId, { ...selection, stream: each }), each);
+        }
+        return 0;
+      }
+      const goesOn = () => [`job ${number} goes on; end it with \`galley cancel ${number}\``];
+      return untilInterrupted(session, goesOn, async (signal) => {
+        if (attempts === 0) await client.waitForStart(jobId, { signal });
+        const options = { ...selection, allAttempts: attempt === undefined, signal };
+        await Promise.all(streams.map((each) => followStream(session, client, jobId, { ...options, stream: each })));
+        return 0;
+      });
+    }),
+  );
+}

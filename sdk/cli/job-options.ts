@@ -1,0 +1,130 @@
+import { type Command, Option } from 'commander';
+import type { JobRequest, TaskRequest } from '../submit-request.ts';
+import { CliError } from './exit.ts';
+import {
+  collectCounts,
+  collectEnvironment,
+  collectList,
+  collectPairs,
+  parseCpus,
+  parseInteger,
+  parseMemory,
+  parseSeconds,
+  parseSize,
+} from './parse.ts';
+
+/** What `run`, `submit` and `definition register` know of a task. */
+export interface TaskOptions {
+  readonly cpus?: number;
+  readonly memory?: number;
+  readonly swap?: number;
+  readonly pids?: number;
+  readonly named?: Readonly<Record<string, number>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly user?: string;
+  readonly group?: readonly string[];
+  readonly workdir?: string;
+  readonly separateStreams?: boolean;
+  readonly stopGrace?: number;
+  readonly timeout?: number;
+  readonly retries?: number;
+  readonly param?: Readonly<Record<string, string>>;
+  readonly tag?: Readonly<Record<string, string>>;
+}
+
+export interface JobOptions extends TaskOptions {
+  readonly name?: string;
+  readonly queue?: string;
+  readonly definition?: string;
+  readonly dependsOn?: readonly string[];
+  readonly comment?: string;
+  readonly onNodeLost?: NonNullable<JobRequest['onNodeLost']>;
+}
+
+/** A job is tried at most so often in all. */
+const MAX_ATTEMPTS = 10;
+
+export function addTaskOptions(command: Command, env: NodeJS.ProcessEnv): Command {
+  return command
+    .option('--cpus <number>', 'vCPUs, a hard quota: 2, 0.5, 250m (default: 1)', parseCpus)
+    .option('--memory <size>', 'memory, a hard limit: 512m, 2g, 1GiB (default: 512 MiB)', parseMemory)
+    .option('--swap <size>', 'swap beyond the memory (default: none)', parseSize)
+    .option('--pids <number>', 'processes and threads at once (default: 4096)', parseInteger(1, 4_194_304))
+    .option('--named <name=count>', 'named resource, as gpu=1; may be repeated', collectCounts)
+    .option('--env <name=value>', 'environment variable; NAME alone passes its value here', collectEnvironment(env))
+    .option('--user <login>', 'whom it runs as on the node (default: you)')
+    .option('--group <name>', 'group beside those of the user; may be repeated', collectList)
+    .option('--workdir <directory>', 'absolute path on the node (default: home of the user)')
+    .option('--separate-streams', 'stdout and stderr as two logs instead of one in the order written')
+    .option('--stop-grace <duration>', 'between SIGTERM and SIGKILL when stopped (default: 30s)', parseSeconds)
+    .option('--timeout <duration>', 'that one attempt may run: 90s, 2h (default: no limit)', parseSeconds)
+    .option('--retries <number>', 'tries after a failed one (default: 0)', parseInteger(0, MAX_ATTEMPTS - 1))
+    .option('--param <name=value>', 'parameter for Ref::name in the command; may be repeated', collectPairs)
+    .option('--tag <name=value>', 'tag; may be repeated', collectPairs);
+}
+
+export function addJobOptions(command: Command, env: NodeJS.ProcessEnv): Command {
+  command
+    .option('-N, --name <name>', 'letters, digits, - and _ (default: made from the command)')
+    .option('-q, --queue <name>', 'job queue (default: default)')
+    .option('-d, --definition <name>', 'job definition, name or name:revision (default: default)');
+  return addTaskOptions(command, env)
+    .option('--depends-on <job>', 'start after this job has succeeded; may be repeated', collectList)
+    .option('--comment <text>', 'a note for people')
+    .addOption(
+      new Option('--on-node-lost <what>', 'when the node is lost: wait for it, or see the manual')
+        .choices(['wait', 'fenced', 'rerun', 'fail'])
+        .argParser((text: string) => text.toUpperCase()),
+    );
+}
+
+/** `dependsOn` are ids; references on the command line have been looked up. */
+export function toJobRequest(
+  options: JobOptions,
+  command: readonly string[],
+  dependsOn: readonly string[],
+): JobRequest {
+  if (command.length === 0 && options.definition === undefined) {
+    throw new CliError('a job needs a command, or --definition NAME that has one', [
+      'galley submit -- COMMAND ARGUMENTS...',
+    ]);
+  }
+  const { name, queue, definition, comment, onNodeLost } = options;
+  return {
+    ...toTaskRequest(options, command),
+    ...(name === undefined ? {} : { jobName: name }),
+    ...(queue === undefined ? {} : { jobQueue: queue }),
+    ...(definition === undefined ? {} : { jobDefinition: definition }),
+    ...(comment === undefined ? {} : { comment }),
+    ...(onNodeLost === undefined ? {} : { onNodeLost }),
+    ...(dependsOn.length === 0 ? {} : { dependsOn }),
+  };
+}
+
+type TaskAndPolicy = TaskRequest & Pick<JobRequest, 'attempts' | 'timeoutSeconds' | 'parameters' | 'tags'>;
+
+export function toTaskRequest(options: TaskOptions, command: readonly string[]): TaskAndPolicy {
+  const { cpus, memory, swap, pids, named, env, user, group, workdir, separateStreams } = options;
+  const { stopGrace, timeout, retries, param, tag } = options;
+  const resources = {
+    ...(cpus === undefined ? {} : { vcpus: cpus }),
+    ...(memory === undefined ? {} : { memoryBytes: memory }),
+    ...(swap === undefined ? {} : { swapBytes: swap }),
+    ...(pids === undefined ? {} : { pids }),
+    ...(named === undefined ? {} : { named }),
+  };
+  return {
+    command,
+    ...(Object.keys(resources).length === 0 ? {} : { resources }),
+    ...(env === undefined ? {} : { environment: env }),
+    ...(user === undefined ? {} : { user }),
+    ...(group === undefined ? {} : { groups: group }),
+    ...(workdir === undefined ? {} : { workingDirectory: workdir }),
+    ...(separateStreams === undefined ? {} : { separateStreams }),
+    ...(stopGrace === undefined ? {} : { stopGraceSeconds: stopGrace }),
+    ...(timeout === undefined ? {} : { timeoutSeconds: timeout }),
+    ...(retries === undefined ? {} : { attempts: retries + 1 }),
+    ...(param === undefined ? {} : { parameters: param }),
+    ...(tag === undefined ? {} : { tags: tag }),
+  };
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import {
+  DeregisterJobDefinitionResponseSchema,
+  GetJobDefinitionResponseSchema,
+  JobDefinitionService,
+  ListJobDefinitionsResponseSchema,
+  RegisterJobDefinitionResponseSchema,
+} from '@galley/proto';
+import { GalleyError } from './errors.ts';
+import { pages } from './pages.ts';
+import { toPlain } from './plain.ts';
+import { type TaskRequest, toTaskSpec } from './submit-request.ts';
+import type { RequestOptions, Transport } from './transport.ts';
+import type { JobDefinition } from './types.ts';
+
+/** A template of jobs. */
+export interface JobDefinitionRequest extends TaskRequest {
+  readonly name: string;
+  /** Defaults of the parameters that `Ref::name` elements of the command take. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  readonly attempts?: number;
+  readonly timeoutSeconds?: number;
+  readonly tags?: Readonly<Record<string, string>>;
+  /** Makes a repeated call harmless. Default: a new one per call. */
+  readonly requestId?: string;
+}
+
+export function definitionMethods(transport: Transport) {
+  const service = transport.service(JobDefinitionService);
+  const { account } = transport.options;
+
+  /** Makes the next revision of the name. */
+  async function registerJobDefinition(definition: JobDefinitionRequest, options?: RequestOptions) {
+    const { name, attempts, timeoutSeconds } = definition;
+    const request = {
+      account,
+      name,
+      task: toTaskSpec(definition),
+      parameters: { ...definition.parameters },
+      ...(attempts === undefined ? {} : { retryStrategy: { attempts } }),
+      ...(timeoutSeconds === undefined
+        ? {}
+        : { timeout: { attemptDurationSeconds: BigInt(Math.round(timeoutSeconds)) } }),
+      tags: { ...definition.tags },
+      requestId: definition.requestId ?? randomUUID(),
+    };
+    const answer = await transport.call('safe', (call) => service.registerJobDefinition(request, call), options);
+    return present(name, toPlain(RegisterJobDefinitionResponseSchema, answer).jobDefinition);
+  }
+
+  /** `name:revision` takes no new jobs any more. */
+  async function deregisterJobDefinition(jobDefinition: string, options?: RequestOptions): Promise<JobDefinition> {
+    const request = { account, jobDefinition };
+    const answer = await transport.call('safe', (call) => service.deregisterJobDefinition(request, call), options);
+    return present(jobDefinition, toPlain(DeregisterJobDefinitionResponseSchema, answer).jobDefinition);
+  }
+
+  /** `name` (newest active revision) or `name:revision`. Throws NOT_FOUND. */
+  async function getJobDefinition(jobDefinition: string, options?: RequestOptions): Promise<JobDefinition> {
+    const request = { account, jobDefinition };
+    const answer = await transport.call('safe', (call) => service.getJobDefinition(request, call), options);
+    return present(jobDefinition, toPlain(GetJobDefinitionResponseSchema, answer).jobDefinition);
+  }
+
+  /** By name, then newest revision first. */
+  function listJobDefinitions(
+    filter: { readonly name?: string; readonly includeInactive?: boolean } = {},
+    options?: RequestOptions,
+  ): AsyncGenerator<JobDefinition> {
+    const { name = '', includeInactive = false } = filter;
+    return pages(async (page) => {
+      const request = { account, page, name, includeInactive };
+      const answer = await transport.call('safe', (call) => service.listJobDefinitions(request, call), options);
+      const { jobDefinitions, nextPageToken } = toPlain(ListJobDefinitionsResponseSchema, answer);
+      return { items: jobDefinitions, nextPageToken };
+    });
+  }
+
+  return { registerJobDefinition, deregisterJobDefinition, getJobDefinition, listJobDefinitions };
+}
+
+function present(name: string, definition: JobDefinition | undefined): JobDefinition {
+  if (definition === undefined) throw new GalleyError('BAD_ANSWER', `no job definition in the answer for ${name}`);
+  return definition;
+}

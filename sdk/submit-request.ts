@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  DependencyType,
+  OnNodeLost,
+  type ResourcesSchema,
+  type SubmitJobRequest,
+  SubmitJobRequestSchema,
+  type TaskSpecSchema,
+} from '@galley/proto';
+import type { GalleyError } from './errors.ts';
+import type { SubmittedJob } from './types.ts';
+
+/** What a job asks for. What is absent takes the definition's value, then the documented default. */
+export interface ResourceRequest {
+  /** vCPUs; fractions down to 0.001. Default: 1. */
+  readonly vcpus?: number;
+  /** Bytes. Default: 512 MiB. */
+  readonly memoryBytes?: number;
+  /** Bytes of swap beyond the memory. Default: none. */
+  readonly swapBytes?: number;
+  /** Processes and threads at once. Default: 4096. */
+  readonly pids?: number;
+  /** Whole units by name: `{ gpu: 1 }`. */
+  readonly named?: Readonly<Record<string, number>>;
+}
+
+/** What to run and with what: a definition's template, or what a job overrides of it. */
+export interface TaskRequest {
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly resources?: ResourceRequest;
+  /** Login name on the node. Default: whoever submits. */
+  readonly user?: string;
+  /** Groups beside those that the node lists for the user. */
+  readonly groups?: readonly string[];
+  /** Absolute path on the node. Default: the user's home, else `/`. */
+  readonly workingDirectory?: string;
+  /** stdout and stderr as two streams instead of one in the order written. Default: one. */
+  readonly separateStreams?: boolean;
+  /** Seconds between SIGTERM and SIGKILL. Default: 30. */
+  readonly stopGraceSeconds?: number;
+}
+
+/** One job to submit. */
+export interface JobRequest extends TaskRequest {
+  /** A UUID: identity and idempotency key. Default: a new one. */
+  readonly jobId?: string;
+  /** Letters, digits, `-`, `_`; up to 128. Default: made from the command. */
+  readonly jobName?: string;
+  /** Default: `default`. */
+  readonly jobQueue?: string;
+  /** `name` or `name:revision`. Default: `default`. */
+  readonly jobDefinition?: string;
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** Tries in all, 1 to 10. Default: 1. */
+  readonly attempts?: number;
+  /** Seconds that one attempt may run. Default: no limit. */
+  readonly timeoutSeconds?: number;
+  /** Ids of jobs that must succeed first, or how else they must end. */
+  readonly dependsOn?: readonly (string | { readonly jobId: string; readonly type: DependencyName })[];
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly project?: string;
+  readonly comment?: string;
+  readonly schedulingPriority?: number;
+  readonly onNodeLost?: 'WAIT' | 'FENCED' | 'RERUN' | 'FAIL';
+}
+
+export type DependencyName = Exclude<keyof typeof DependencyType, 'UNSPECIFIED'>;
+
+/** One item's answer of a batched submit. */
+export type SubmitResult =
+  | { readonly ok: true; readonly job: SubmittedJob }
+  | { readonly ok: false; readonly jobId: string; readonly error: GalleyError };
+
+/** The request on the wire, with an id of its own. */
+export function toSubmitRequest(job: JobRequest, account: string): SubmitJobRequest {
+  const { attempts, timeoutSeconds } = job;
+  return create(SubmitJobRequestSchema, {
+    jobId: job.jobId ?? randomUUID(),
+    account,
+    jobName: job.jobName ?? nameOf(job),
+    jobQueue: job.jobQueue ?? '',
+    jobDefinition: job.jobDefinition ?? '',
+    parameters: { ...job.parameters },
+    task: toTaskSpec(job),
+    ...(attempts === undefined ? {} : { retryStrategy: { attempts } }),
+    ...(timeoutSeconds === undefined ? {} : { timeout: { attemptDurationSeconds: int64(timeoutSeconds) } }),
+    dependsOn: (job.dependsOn ?? []).map((dependency) =>
+      typeof dependency === 'string'
+        ? { jobId: dependency }
+        : { jobId: dependency.jobId, type: DependencyType[dependency.type] },
+    ),
+    tags: { ...job.tags },
+    labels: { ...job.labels },
+    project: job.project ?? '',
+    comment: job.comment ?? '',
+    ...(job.schedulingPriority === undefined ? {} : { schedulingPriority: job.schedulingPriority }),
+    ...(job.onNodeLost === undefined ? {} : { onNodeLost: OnNodeLost[job.onNodeLost] }),
+  });
+}
+
+export function toTaskSpec(task: TaskRequest): MessageInitShape<typeof TaskSpecSchema> {
+  return {
+    command: [...(task.command ?? [])],
+    environment: { ...task.environment },
+    ...(task.resources === undefined ? {} : { resources: toResources(task.resources) }),
+    ...(task.user === undefined && task.groups === undefined
+      ? {}
+      : { runAs: { user: task.user ?? '', groups: [...(task.groups ?? [])] } }),
+    workingDirectory: task.workingDirectory ?? '',
+    ...(task.separateStreams === undefined ? {} : { separateStreams: task.separateStreams }),
+    ...(task.stopGraceSeconds === undefined ? {} : { stopGraceSeconds: task.stopGraceSeconds }),
+  };
+}
+
+export function toResources(resources: ResourceRequest): MessageInitShape<typeof ResourcesSchema> {
+  const { vcpus, memoryBytes, swapBytes, pids, named } = resources;
+  return {
+    ...(vcpus === undefined ? {} : { milliVcpu: int64(vcpus * 1000) }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes: int64(memoryBytes) }),
+    ...(swapBytes === undefined ? {} : { swapBytes: int64(swapBytes) }),
+    ...(pids === undefined ? {} : { pids }),
+    named: Object.entries(named ?? {}).map(([name, count]) => ({ name, count: int64(count) })),
+  };
+}
+
+function int64(value: number): bigint {
+  return BigInt(Math.round(value));
+}
+
+const NAME_MAX_LENGTH = 128;
+
+/** The program's name with what a job name may not hold replaced; `job` where nothing is left of it. */
+function nameOf(job: JobRequest): string {
+  const program = (job.command?.[0] ?? job.jobDefinition?.split(':')[0] ?? '').split('/').pop() ?? '';
+  const name = program.replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '');
+  return name.slice(0, NAME_MAX_LENGTH) || 'job';
+}
