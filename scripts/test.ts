@@ -15,7 +15,7 @@ const NODE = process.execPath;
 const CHECKS: readonly (readonly [string, string, readonly string[]])[] = [
   ['generated code', NODE, ['scripts/check-generated.ts']],
   ['types', 'tsc', ['-b']],
-  ['format', 'biome', ['ci', '.']],
+  ['format', 'biome', ['ci', '--colors=off', '.']],
   ['lint', 'oxlint', ['--deny-warnings']],
   ['architecture', NODE, ['scripts/check-architecture.ts']],
   ['words', NODE, ['scripts/check-words.ts']],
