@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { rm, stat, truncate } from 'node:fs/promises';
+import { readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { acceptLoss } from './accept-loss.ts';
 import type { OpenFault } from './faulty-store.ts';
 import { FaultyDisk, openFaultyStore } from './faulty-store.ts';
+import { readHead } from './head-witness.ts';
 import { initialiseStore, openStore } from './level-store.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store.ts';
@@ -25,10 +26,12 @@ type Step =
 
 /** What a script needs of a store and of the disk under it. */
 interface Subject {
-  open(damage: OpenFault | undefined): Promise<Store>;
-  /** A batch was written at the end of the log. */
-  beforeCommit(): Promise<void>;
-  fillDisk(): Promise<void>;
+  /** `offsets`: where each batch of the log begins. */
+  open(damage: OpenFault | undefined, offsets: readonly number[]): Promise<Store>;
+  /** Where the next batch begins in the log. */
+  logEnd(): Promise<number>;
+  /** `store`: the open one, if any. */
+  fillDisk(store: Store | undefined): Promise<void>;
   freeDisk(): Promise<void>;
 }
 
@@ -42,8 +45,7 @@ class RealDisk implements Subject {
   readonly #root: string;
   readonly #dir: string;
   readonly #options: typeof OPTIONS;
-  #filler: string | undefined;
-  #offsets: number[] = [];
+  readonly #fillers: string[] = [];
 
   constructor(root: string, options = OPTIONS) {
     this.#root = root;
@@ -55,29 +57,35 @@ class RealDisk implements Subject {
     await initialiseStore(this.#dir, { ...this.#options, clusterId: 'test' });
   }
 
-  async open(damage: OpenFault | undefined): Promise<Store> {
+  async open(damage: OpenFault | undefined, offsets: readonly number[]): Promise<Store> {
     const log = await this.#log();
-    const offsets = this.#offsets;
     if (damage?.kind === 'lost-tail') await truncate(log, offsets[Math.max(0, offsets.length - damage.batches)]);
     if (damage?.kind === 'hole') {
       for (const offset of offsets.slice(damage.from, damage.from + damage.batches))
         await overwrite(log, offset + 35_000, 100);
     }
-    this.#offsets = [];
+    // Neither does the damage itself make room.
+    const ballastHeld = (await readdir(this.#dir)).includes('BALLAST');
+    if (this.#fillers.length > 0 && ballastHeld) await this.#fill();
     return openStore(this.#dir, this.#options);
   }
 
-  async beforeCommit(): Promise<void> {
-    this.#offsets.push((await stat(await this.#log())).size);
+  async logEnd(): Promise<number> {
+    return (await stat(await this.#log())).size;
   }
 
-  async fillDisk(): Promise<void> {
-    this.#filler ??= await fillDisk(this.#root);
+  async fillDisk(store: Store | undefined): Promise<void> {
+    // HEAD is written a moment after the commit, and cannot be on a full disk; the model's is written at once.
+    if (store?.integrity.kind === 'whole') await expect.poll(() => readHead(this.#dir)).toEqual(store.position);
+    if (this.#fillers.length === 0) await this.#fill();
   }
 
   async freeDisk(): Promise<void> {
-    if (this.#filler !== undefined) await rm(this.#filler);
-    this.#filler = undefined;
+    for (const filler of this.#fillers.splice(0)) await rm(filler);
+  }
+
+  async #fill(): Promise<void> {
+    this.#fillers.push(await fillDisk(join(this.#root, `filler-${this.#fillers.length}`)));
   }
 
   async #log(): Promise<string> {
@@ -88,28 +96,34 @@ class RealDisk implements Subject {
 class ModelDisk implements Subject {
   #full = false;
   #ballastHeld = true;
+  /** Room to open: the ballast, or what its release has left free. */
+  #roomToOpen = true;
   #damage: OpenFault | undefined;
   readonly #disk = new FaultyDisk({
     clusterId: 'test',
     faults: {
       commit: () => {
-        if (!this.#full) this.#ballastHeld = true;
-        if (!this.#full) return undefined;
-        return this.#ballastHeld ? 'append' : 'full';
+        if (this.#full) return this.#ballastHeld ? 'append' : 'full';
+        this.#ballastHeld = true;
+        return undefined;
       },
-      open: () => this.#damage,
+      open: () => (this.#full && !this.#roomToOpen ? { kind: 'full' } : this.#damage),
     },
   });
 
   async open(damage: OpenFault | undefined): Promise<Store> {
     this.#damage = damage;
+    const store = await openFaultyStore(this.#disk);
     this.#ballastHeld = !this.#full;
-    return openFaultyStore(this.#disk);
+    return store;
   }
 
-  async beforeCommit(): Promise<void> {}
+  async logEnd(): Promise<number> {
+    return 0;
+  }
 
   async fillDisk(): Promise<void> {
+    if (!this.#full) this.#roomToOpen = this.#ballastHeld;
     this.#full = true;
   }
 
@@ -122,7 +136,7 @@ class ModelDisk implements Subject {
 async function run(subject: Subject, steps: readonly Step[]): Promise<string[]> {
   const trace: string[] = [];
   let store: Store | undefined;
-  let logged = 0;
+  let offsets: number[] = [];
   let committed = 0;
 
   const attempt = async <T>(act: () => Promise<T>): Promise<{ readonly value: T } | undefined> => {
@@ -140,9 +154,10 @@ async function run(subject: Subject, steps: readonly Step[]): Promise<string[]> 
   const reopen = async (damage?: OpenFault): Promise<void> => {
     await store?.close();
     store = undefined;
-    const within = clamp(damage, logged);
-    logged = 0;
-    store = (await attempt(() => subject.open(within)))?.value;
+    const logged = offsets;
+    offsets = [];
+    const within = clamp(damage, logged.length);
+    store = (await attempt(() => subject.open(within, logged)))?.value;
     if (store === undefined) return;
     // LevelDB's source of the witness is a path.
     const integrity = store.integrity.kind === 'behind' ? { ...store.integrity, source: 'HEAD' } : store.integrity;
@@ -153,15 +168,15 @@ async function run(subject: Subject, steps: readonly Step[]): Promise<string[]> 
   for (const step of steps) {
     trace.push(step.do);
     if (step.do === 'reopen') await reopen(step.damage);
-    else if (step.do === 'fill disk') await subject.fillDisk();
+    else if (step.do === 'fill disk') await subject.fillDisk(store);
     else if (step.do === 'free disk') await subject.freeDisk();
     else if (store === undefined) trace.push('no store');
     else {
       const live: Store = store;
-      await subject.beforeCommit();
+      const offset = await subject.logEnd();
       if (step.do === 'commit') {
         const change = { key: keyOf(`k${committed++}`), value: randomBytes(BATCH_BYTES) };
-        if (await attempt(() => commitNext(live, change))) logged++;
+        if (await attempt(() => commitNext(live, change))) offsets.push(offset);
       } else {
         // The batch that accepts is small and would be damaged together with a neighbour: move it to the tables.
         await attempt(() => acceptLoss(live));

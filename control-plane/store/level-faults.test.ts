@@ -416,6 +416,16 @@ describe('one directory, one handle', () => {
     });
   });
 
+  test('a program that has the database open without our lock is noticed', async () => {
+    await using directory = await testDirectory();
+    const dir = join(directory.path, 'store');
+    await (await newStore(dir)).close();
+    const raw = new ClassicLevel(databasePath(dir));
+    await raw.open();
+    await expect(openStore(dir, SMALL)).rejects.toMatchObject({ code: 'LOCKED' });
+    await raw.close();
+  });
+
   test('a failed open releases the lock', async () => {
     await using directory = await testDirectory();
     const dir = join(directory.path, 'store');
@@ -436,7 +446,7 @@ describe('a full disk', () => {
     await initialiseStore(dir, { ...options, clusterId: 'test' });
     const store = await openStore(dir, options);
     await commitBig(store, 5);
-    const filler = await fillDisk(disk.path);
+    const filler = await fillDisk(join(disk.path, 'filler'));
     let index = 5;
     let acknowledged: Position = store.position;
     let failure: unknown;
@@ -482,7 +492,7 @@ describe('a full disk', () => {
     const store = await openStore(dir, options);
     await commitBig(store, 8);
     await store.close();
-    const filler = await fillDisk(disk.path);
+    const filler = await fillDisk(join(disk.path, 'filler'));
     await expect(openStore(dir, options)).rejects.toMatchObject({ code: 'FULL' });
     await rm(filler);
     const after = await openStore(dir, options);

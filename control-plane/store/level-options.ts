@@ -14,16 +14,16 @@ export const TABLE_FILE_BYTES = 8 * 1024 * 1024;
 
 /**
  * The ballast of a write buffer of this size, in bytes: opening writes out at most two logs of a write buffer each, of
- * which each may exceed it by one batch, and a new manifest and log.
+ * which each may exceed it by one batch, the indexes of the tables, and a new manifest and log.
  */
 export function ballastBytesFor(writeBufferBytes: number): number {
-  return 2 * writeBufferBytes + 4 * 1024 * 1024;
+  return 2 * writeBufferBytes + 8 * 1024 * 1024;
 }
 
 export interface LevelStoreOptions extends FileSystemOptions {
   /** Default `WRITE_BUFFER_BYTES`; smaller for tests on small disks. */
   readonly writeBufferBytes?: number;
-  /** Default `ballastBytesFor(writeBufferBytes)`, which is 68 MiB. */
+  /** Default `ballastBytesFor(writeBufferBytes)`, which is 72 MiB. */
   readonly ballastBytes?: number;
   /** The least time between two writes of HEAD, in ms. Default `HEAD_INTERVAL_MS`. */
   readonly headIntervalMs?: number;

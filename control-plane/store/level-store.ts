@@ -153,6 +153,12 @@ function openError(dir: string, error: unknown): StoreError {
     });
   }
   const detail = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+  // Our own lock was free, so somebody removed its file, or opened the database without it.
+  if (/\/LOCK: /.test(detail)) {
+    return new StoreError('LOCKED', `${databasePath(dir)} is in use: ${detail}. Stop the program that has it open.`, {
+      cause: error,
+    });
+  }
   return new StoreError(
     'CORRUPT',
     `${databasePath(dir)} cannot be opened: ${detail}. Check the disk and the file's permissions, and restore a backup ` +

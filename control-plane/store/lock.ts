@@ -13,7 +13,8 @@ import { StoreError } from './store.ts';
  * taking over a stale one is a race); an abstract socket is private to a network namespace; a socket in the file system
  * leaves a stale name behind that two starters can both take over. Node offers no flock, but it contains SQLite, whose
  * exclusive transaction is a kernel lock on an empty file, and which keeps count inside the process by inode: a second
- * open, by whatever path or thread, is refused without releasing the first.
+ * open, by whatever path or thread, is refused without releasing the first. (As with every such lock, nothing else in
+ * the process may open and close the file.)
  */
 export interface DirectoryLock {
   /** Idempotent. */

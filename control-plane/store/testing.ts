@@ -81,9 +81,8 @@ export async function overwrite(path: string, offset: number, bytes: number): Pr
   }
 }
 
-/** Fills the disk of `dir` to the last page and returns the file to remove. */
-export async function fillDisk(dir: string): Promise<string> {
-  const path = join(dir, 'filler');
+/** Fills the disk to the last page with a file at `path`, and returns `path`. */
+export async function fillDisk(path: string): Promise<string> {
   const file = await open(path, 'w');
   for (let bytes = 1024 * 1024; bytes >= 4096; ) {
     try {
