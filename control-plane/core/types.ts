@@ -519,7 +519,12 @@ export interface NodeChanged {
   readonly reason: string;
 }
 
-export type Output = PlaceOutput | StopOutput | JobChanged | NodeChanged;
+/** The epoch rose: every agent must say hello again, with everything that it remembers. The shell ends all sessions. */
+export interface ResyncOutput {
+  readonly kind: 'resync';
+}
+
+export type Output = PlaceOutput | StopOutput | JobChanged | NodeChanged | ResyncOutput;
 
 // --- What a view shows ----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-import type { EnvironmentSettings, NodeOffer, QueueSettings } from '../types.ts';
+import type { EnvironmentSettings, NodeOffer, QueueSettings, Requirements } from '../types.ts';
 
 // Records that are few and change rarely are JSON: easy to look at, easy to extend.
 
@@ -29,6 +29,13 @@ export interface NodeRecord {
   readonly off: boolean;
   readonly joinedAtMs: number;
   readonly version: number;
+  /** Attempts that were given up and may still hold resources there. `jobId` in hexadecimal digits. */
+  readonly ghosts: readonly {
+    readonly jobId: string;
+    readonly attempt: number;
+    readonly epoch: number;
+    readonly requirements: Requirements;
+  }[];
 }
 
 export interface DefinitionRecord {

@@ -46,3 +46,8 @@ export function list<T>(input: RecordReader, read: () => T): readonly T[] {
   const length = input.uint();
   return length === 0 ? NOTHING : Array.from({ length }, read);
 }
+
+/** Equal policies have equal keys. */
+export function encodeRetryKey(policy: RetryPolicy): string {
+  return policy.rules.length === 0 ? String(policy.attempts) : JSON.stringify(policy);
+}

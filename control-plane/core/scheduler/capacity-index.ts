@@ -23,16 +23,18 @@ export class CapacityIndex {
     this.freeSlots.push(slot);
   }
 
-  /** What a slot's node can still take. A node that takes nothing has 0 and 0. */
-  update(slot: number, milliVcpu: number, memoryBytes: number): void {
+  /** What a slot's node can still take; true when that is more of anything. A node that takes nothing has 0 and 0. */
+  update(slot: number, milliVcpu: number, memoryBytes: number): boolean {
     let at = this.leaves + slot;
-    if (this.milliVcpu[at] === milliVcpu && this.memoryBytes[at] === memoryBytes) return;
+    const grew = milliVcpu > (this.milliVcpu[at] as number) || memoryBytes > (this.memoryBytes[at] as number);
+    if (this.milliVcpu[at] === milliVcpu && this.memoryBytes[at] === memoryBytes) return false;
     this.milliVcpu[at] = milliVcpu;
     this.memoryBytes[at] = memoryBytes;
     for (at >>= 1; at >= 1; at >>= 1) {
       this.milliVcpu[at] = Math.max(this.milliVcpu[2 * at] as number, this.milliVcpu[2 * at + 1] as number);
       this.memoryBytes[at] = Math.max(this.memoryBytes[2 * at] as number, this.memoryBytes[2 * at + 1] as number);
     }
+    return grew;
   }
 
   /** Whether any node may have room: never wrong when it says no. */

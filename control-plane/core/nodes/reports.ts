@@ -1,0 +1,155 @@
+import { endAttempt, loseAttempt, takeBack } from '../jobs/attempt-end.ts';
+import { markDirty, setState } from '../jobs/transition.ts';
+import { MAX_ORPHANS_PER_NODE, MAX_REJECTION_BACKOFF_MS, MIN_REJECTION_BACKOFF_MS } from '../limits.ts';
+import { addPlaced } from '../scheduler/pass.ts';
+import { removeReady } from '../scheduler/queueing.ts';
+import { type CoreState, emit, type Node, type Placed, updateCluster } from '../state.ts';
+import { JobFlag, NONE } from '../tables/job-table.ts';
+import { type AttemptReport, isTerminal, JobState } from '../types.ts';
+import { refreshNode } from './capacity.ts';
+import { ghostKey, layGhost } from './ghosts.ts';
+
+/**
+ * Applies an attempt's cumulative state; the same report twice changes nothing the second time. True when the agent may
+ * forget the attempt once this turn is durable.
+ */
+export function applyReport(core: CoreState, node: Node, report: AttemptReport): boolean {
+  const over = report.phase === 'ended' || report.phase === 'rejected';
+  const row = core.jobs.findById(report.jobId);
+  const placed = row === NONE ? undefined : core.placed[core.jobs.get('placed', row)];
+  if (placed !== undefined && placed.node === node && placed.attempt === report.attempt) {
+    advance(core, placed, report);
+    return over;
+  }
+  const key = ghostKey(report.jobId, report.attempt);
+  if (node.ghosts.has(key)) {
+    if (over) layGhost(core, node, key);
+    else stopGhost(core, node, key, report);
+    return over;
+  }
+  if (row !== NONE && !isTerminal(core.jobs.state(row)) && report.attempt > core.jobs.get('attempt', row)) {
+    if (report.phase !== 'rejected') adopt(core, node, row, report);
+    return over;
+  }
+  if (!over) addOrphan(core, node, report);
+  return over;
+}
+
+function advance(core: CoreState, placed: Placed, report: AttemptReport): void {
+  if (!placed.accepted) {
+    placed.accepted = true;
+    placed.node.unanswered -= 1;
+    markDirty(core, placed.row);
+    refreshNode(core, placed.node);
+  }
+  switch (report.phase) {
+    case 'accepted':
+      return;
+    case 'running':
+      start(core, placed, core.wallMs - report.ageMs);
+      return;
+    case 'ended':
+      finish(core, placed, report);
+      return;
+    case 'rejected':
+      reject(core, placed, report);
+      return;
+  }
+}
+
+function start(core: CoreState, placed: Placed, startedAtMs: number): void {
+  if (placed.startedAtMs !== 0) return;
+  // Times are derived from durations and kept in order: a node's clock is never compared with ours.
+  placed.startedAtMs = Math.min(core.wallMs, Math.max(placed.placedAtMs, startedAtMs));
+  if (core.jobs.state(placed.row) === JobState.starting) setState(core, placed.row, JobState.running);
+  markDirty(core, placed.row);
+}
+
+function finish(core: CoreState, placed: Placed, report: AttemptReport): void {
+  const { outcome } = report;
+  if (outcome === undefined) return;
+  const stoppedAtMs = Math.min(
+    core.wallMs,
+    Math.max(placed.startedAtMs, placed.placedAtMs, core.wallMs - report.ageMs),
+  );
+  if (report.runDurationMs > 0 || outcome.exitCode !== undefined || outcome.signal !== undefined) {
+    start(core, placed, stoppedAtMs - report.runDurationMs);
+  }
+  endAttempt(core, placed, {
+    outcome,
+    startedAtMs: placed.startedAtMs,
+    stoppedAtMs,
+    leavesGhost: !report.resourcesReleased,
+  });
+}
+
+function reject(core: CoreState, placed: Placed, report: AttemptReport): void {
+  const { node } = placed;
+  const wanted = report.rejection?.retryAfterMs ?? 0;
+  const backoff = Math.min(MAX_REJECTION_BACKOFF_MS, Math.max(MIN_REJECTION_BACKOFF_MS, wanted));
+  node.backoffUntilMs = Math.max(node.backoffUntilMs, core.elapsedMs + backoff);
+  node.rejection = report.rejection?.reason ?? '';
+  takeBack(core, placed);
+}
+
+/** The store lost this attempt: it goes on from what the node says, and its job with it. */
+function adopt(core: CoreState, node: Node, row: number, report: AttemptReport): void {
+  const { jobs } = core;
+  const older = core.placed[jobs.get('placed', row)];
+  if (older !== undefined) loseAttempt(core, older, 'its end was lost with the state of the control plane', false);
+  if (isTerminal(jobs.state(row))) {
+    if (report.phase !== 'ended') addOrphan(core, node, report);
+    return;
+  }
+  if (jobs.has(row, JobFlag.ready)) removeReady(core, row);
+  jobs.setFlag(row, JobFlag.held, false);
+  const placed = addPlaced(core, {
+    row,
+    node,
+    attempt: report.attempt,
+    sequence: report.placementSequence,
+    incarnation: node.incarnation,
+    epoch: core.position.epoch,
+    requirements: core.classes.requirements(jobs.get('class', row)),
+    placedAtMs: Math.max(
+      jobs.get('createdAt', row),
+      core.wallMs - report.ageMs - report.runDurationMs - report.startDelayMs,
+    ),
+    startedAtMs: 0,
+    accepted: true,
+    stopReason: '',
+    stopGraceSeconds: undefined,
+  });
+  jobs.set('attempt', row, report.attempt);
+  setState(core, row, JobState.starting);
+  updateCluster(core, { adoptedAttempts: core.cluster.adoptedAttempts + 1 });
+  advance(core, placed, report);
+}
+
+function addOrphan(core: CoreState, node: Node, report: AttemptReport): void {
+  if (node.orphans.length >= MAX_ORPHANS_PER_NODE) return;
+  const startedAtMs = core.wallMs - report.ageMs;
+  const { jobId, attempt, jobName } = report;
+  const known = node.orphans.some(
+    (o) => o.attempt === attempt && ghostKey(o.jobId, attempt) === ghostKey(jobId, attempt),
+  );
+  if (!known) node.orphans.push({ jobId, attempt, running: report.phase === 'running', jobName, startedAtMs });
+}
+
+/** An attempt that was given up is still there. Only the epoch that gave it up may stop it. */
+function stopGhost(core: CoreState, node: Node, key: string, report: AttemptReport): void {
+  if (node.ghosts.get(key)?.epoch !== core.position.epoch) {
+    addOrphan(core, node, report);
+    return;
+  }
+  emit(core, {
+    kind: 'stop',
+    account: node.account,
+    node: node.name,
+    session: node.session,
+    jobId: report.jobId,
+    attempt: report.attempt,
+    reason: 'superseded by a later attempt while its node was away',
+    graceSeconds: undefined,
+  });
+}
