@@ -7,6 +7,8 @@ export interface TakenTurn {
   readonly position: Position;
   readonly changes: Change[];
   readonly outputs: Output[];
+  /** Its number, for `turnDurable`. */
+  readonly turn: number;
 }
 
 /** What the turn loop needs of the core. */

@@ -267,7 +267,6 @@ export class TurnLoop implements Turns {
   #handOver(turn: Turn): void {
     const { core } = this.#state;
     const more = core.pendingBytes >= SCHEDULE_BYTES || core.schedule(STEP_BUDGET);
-    const number = core.view.turn;
     const taken = core.takeTurn();
     this.#open = undefined;
     this.#inFlight = turn;
@@ -275,15 +274,15 @@ export class TurnLoop implements Turns {
     if (more) this.#turnDue = true;
     this.#tell((listener) => listener.applied?.(taken.outputs, core.view));
     if (taken.changes.length === 0) {
-      this.#release(turn, number, taken);
+      this.#release(turn, taken);
       return;
     }
     this.#statistics.commits++;
-    this.#commit(turn, number, taken, RETRY_MIN_MS);
+    this.#commit(turn, taken, RETRY_MIN_MS);
   }
 
   /** Offers the turn to the store until it is taken or refused for good. */
-  #commit(turn: Turn, number: number, taken: TakenTurn, retryMs: number): void {
+  #commit(turn: Turn, taken: TakenTurn, retryMs: number): void {
     const { store } = this.#state;
     store.commit(taken.position, taken.changes).then(
       () => {
@@ -292,18 +291,18 @@ export class TurnLoop implements Turns {
           this.#mode = 'running';
           this.#warn('the disk has room again: the control plane goes on');
         }
-        this.#release(turn, number, taken);
+        this.#release(turn, taken);
         this.#pass();
       },
       (error: unknown) => {
         if (this.#state.store !== store || this.#mode === 'stopped') return;
-        if (error instanceof StoreError && error.code === 'FULL') this.#awaitRoom(turn, number, taken, retryMs, error);
+        if (error instanceof StoreError && error.code === 'FULL') this.#awaitRoom(turn, taken, retryMs, error);
         else this.#fail('a write to the store failed', error);
       },
     );
   }
 
-  #awaitRoom(turn: Turn, number: number, taken: TakenTurn, retryMs: number, error: StoreError): void {
+  #awaitRoom(turn: Turn, taken: TakenTurn, retryMs: number, error: StoreError): void {
     if (this.#mode === 'closing') {
       void this.#end(error);
       return;
@@ -318,20 +317,20 @@ export class TurnLoop implements Turns {
     }
     sleep(retryMs, undefined, { signal: this.#ending.signal }).then(
       () => {
-        if (this.#mode === 'full') this.#commit(turn, number, taken, Math.min(2 * retryMs, RETRY_MAX_MS));
+        if (this.#mode === 'full') this.#commit(turn, taken, Math.min(2 * retryMs, RETRY_MAX_MS));
       },
       () => undefined,
     );
   }
 
-  #release(turn: Turn, number: number, taken: TakenTurn): void {
+  #release(turn: Turn, taken: TakenTurn): void {
     const { core } = this.#state;
     this.#inFlight = undefined;
     this.#failedCores = 0;
     for (const waiting of turn.waiting) waiting.release();
     this.#tell((listener) => listener.released?.(taken.outputs, core.view));
     try {
-      core.turnDurable(number);
+      core.turnDurable(taken.turn);
     } catch (error) {
       this.#fail('the core failed', error);
     }

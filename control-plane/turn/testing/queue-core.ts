@@ -50,8 +50,7 @@ export class QueueCore implements TurnCore {
   }
 
   takeTurn(): TakenTurn {
-    this.#turn++;
-    const taken = { position: this.#next(), changes: this.#changes, outputs: this.#outputs };
+    const taken = { position: this.#next(), changes: this.#changes, outputs: this.#outputs, turn: this.#turn++ };
     if (taken.changes.length > 0) this.#position = taken.position;
     this.#changes = [];
     this.#outputs = [];
