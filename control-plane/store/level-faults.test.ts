@@ -209,7 +209,13 @@ describe('batches that LevelDB drops in silence are noticed', () => {
   test('when settling fails, no marker of an unsettled batch is written over', async () => {
     await using disk = await smallDisk(100);
     const dir = join(disk.path, 'store');
-    const options = { ...SMALL, writeBufferBytes: 32 * 1024 * 1024, ballastBytes: 4096 };
+    const warnings: unknown[] = [];
+    const options = {
+      ...SMALL,
+      writeBufferBytes: 32 * 1024 * 1024,
+      ballastBytes: 4096,
+      onWarning: (error: unknown) => warnings.push(error),
+    };
     const store = await newStore(dir, options);
     await commitBig(store, 10);
     await acceptLoss(store);
@@ -224,6 +230,7 @@ describe('batches that LevelDB drops in silence are noticed', () => {
     }
     expect(failure).toMatchObject({ code: 'WRITE_FAILED' });
     expect(store.position).toEqual({ epoch: 2, sequence: MARKER_SLOTS - 1 });
+    expect(warnings[0]).toMatchObject({ code: 'ENOENT' });
     await rename(`${databasePath(dir)}.aside`, databasePath(dir));
     await store.close();
     const reopened = await openStore(dir, options);
@@ -414,6 +421,21 @@ describe('one directory, one handle', () => {
       code: 'CORRUPT',
       message: expect.stringContaining(dir),
     });
+  });
+
+  test('of several that initialise at once, one does and the others are told', async () => {
+    await using directory = await testDirectory();
+    const dir = join(directory.path, 'store');
+    const ids = ['a', 'b', 'c'];
+    const done = await Promise.allSettled(ids.map((clusterId) => initialiseStore(dir, { ...SMALL, clusterId })));
+    const winners = ids.filter((_, index) => done[index]?.status === 'fulfilled');
+    expect(winners).toHaveLength(1);
+    const refusals = done.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+    expect(refusals).toMatchObject([{ code: 'ALREADY_INITIALISED' }, { code: 'ALREADY_INITIALISED' }]);
+    const store = await openStore(dir, SMALL);
+    expect(store.clusterId).toBe(winners[0]);
+    await store.close();
+    expect(await readdir(directory.path)).toEqual(['store']);
   });
 
   test('a program that has the database open without our lock is noticed', async () => {

@@ -27,7 +27,7 @@ export interface LevelStoreOptions extends FileSystemOptions {
   readonly ballastBytes?: number;
   /** The least time between two writes of HEAD, in ms. Default `HEAD_INTERVAL_MS`. */
   readonly headIntervalMs?: number;
-  /** What went wrong off the commit path and will be tried again (HEAD could not be written). Default: ignored. */
+  /** What went wrong off the commit path and will be tried again: HEAD was not written, the log not settled. Default: ignored. */
   readonly onWarning?: (error: unknown) => void;
 }
 

@@ -25,6 +25,7 @@
  * What this cannot see: a damaged key in a table file (LevelDB's own block checksums are not verified on reads, and the
  * binding has no option for it) makes a `get` miss its record; a scan notices, since the value is bound to its key.
  */
+import { resolve } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { acceptLoss } from './accept-loss.ts';
 import { Ballast } from './ballast.ts';
@@ -61,7 +62,7 @@ const SETTLE_AFTER_BATCHES = MARKER_SLOTS / 2;
  */
 export async function openStore(dir: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
   try {
-    return await open(dir, compileOptions(options), () => readHead(dir));
+    return await open(resolve(dir), compileOptions(options), readHead);
   } catch (error) {
     if (error instanceof StoreError) throw error;
     throw new StoreError(
@@ -79,9 +80,9 @@ export async function openStore(dir: string, options: LevelStoreOptions = {}): P
  * because HEAD is missing or damaged. Returns the new position.
  */
 export async function acceptLossIn(dir: string, options: LevelStoreOptions = {}): Promise<Position> {
-  const store = await open(dir, compileOptions(options), async () => {
+  const store = await open(resolve(dir), compileOptions(options), async (path) => {
     try {
-      return await readHead(dir);
+      return await readHead(path);
     } catch (error) {
       if (error instanceof StoreError && error.code === 'CORRUPT') return undefined;
       throw error;
@@ -97,7 +98,7 @@ export async function acceptLossIn(dir: string, options: LevelStoreOptions = {})
 async function open(
   dir: string,
   options: CompiledLevelOptions,
-  witness: () => Promise<Position | undefined>,
+  witness: (dir: string) => Promise<Position | undefined>,
 ): Promise<LevelStore> {
   const { clusterId } = await readFormat(dir);
   await requireLocalDisk(dir, options);
@@ -105,7 +106,7 @@ async function open(
   let database: Database | undefined;
   try {
     await requireCurrent(dir);
-    const head = await witness();
+    const head = await witness(dir);
     const ballast = new Ballast(dir, options.ballastBytes);
     database = await openDatabase(dir, options, ballast);
     await syncDirectory(databasePath(dir));
@@ -200,13 +201,14 @@ interface LevelStoreParts {
 export class LevelStore implements Store {
   /** The cluster whose state this is. */
   readonly clusterId: string;
-  /** The directory as given to `openStore`. */
+  /** The directory's absolute path. */
   readonly dir: string;
 
   readonly #database: Database;
   readonly #lock: DirectoryLock;
   readonly #ballast: Ballast;
   readonly #head: HeadWriter;
+  readonly #onWarning: (error: unknown) => void;
   #state: 'live' | 'dead' | 'closed' = 'live';
   #position: Position;
   #integrity: Integrity;
@@ -223,6 +225,7 @@ export class LevelStore implements Store {
     this.#database = database;
     this.#lock = lock;
     this.#ballast = ballast;
+    this.#onWarning = options.onWarning;
     this.#position = census.newest;
     // Recovery wrote all that it read from logs into tables before open returned.
     this.#settledSequence = census.newest.sequence;
@@ -304,13 +307,7 @@ export class LevelStore implements Store {
   }
 
   async #commit(position: Position, operations: Operation[]): Promise<void> {
-    if (!this.#ballast.held && !(await this.#ballast.hold())) {
-      throw new StoreError(
-        'FULL',
-        `${this.dir}: the disk is full. Galley keeps ${this.#ballast.bytes} bytes in reserve and commits nothing ` +
-          'while they are not free. Make room; it goes on by itself.',
-      );
-    }
+    await this.#requireBallast();
     const raisesEpoch = position.epoch > this.#position.epoch;
     try {
       if (raisesEpoch) await this.#settle();
@@ -335,12 +332,28 @@ export class LevelStore implements Store {
     this.#settleInTime();
   }
 
+  async #requireBallast(): Promise<void> {
+    if (this.#ballast.held) return;
+    let cause: unknown;
+    try {
+      if (await this.#ballast.hold()) return;
+    } catch (error) {
+      cause = error;
+    }
+    throw new StoreError(
+      'FULL',
+      `${this.dir}: the disk is full. Galley keeps ${this.#ballast.bytes} bytes in reserve and commits nothing while ` +
+        'they are not free. Make room; it goes on by itself.',
+      { cause },
+    );
+  }
+
   #settleInTime(): void {
     if (this.#settling !== undefined || this.#state !== 'live') return;
     if (this.#position.sequence - this.#settledSequence < SETTLE_AFTER_BATCHES) return;
     this.#settling = this.#settle()
-      // A commit that needs it tries again, and fails loudly.
-      .catch(() => {})
+      // The next commit begins another one; a commit that cannot do without fails.
+      .catch(this.#onWarning)
       .finally(() => {
         this.#settling = undefined;
       });
