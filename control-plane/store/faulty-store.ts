@@ -6,7 +6,7 @@ import { StoreError } from './store.ts';
 export { openMemoryStore as openFaultyStore } from './memory-store.ts';
 
 /**
- * The ways in which LevelDB was seen to fail (each reproduced on the real one in `level-faults.test.ts`):
+ * The ways in which LevelDB was seen to fail (reproduced on the real one in lost-batches.test.ts and full-disk.test.ts):
  *
  * - `append`: the write fails and leaves a torn record. What the handle still appends to this log is acknowledged and
  *   gone after reopening. (A store's handle is dead by then; one opened with `survivesFailedWrite` goes on.)

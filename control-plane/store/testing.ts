@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,6 +9,7 @@ import { isDiskFull } from './errno.ts';
 import type { LevelStoreOptions } from './level-options.ts';
 import { initialiseStore, openStore } from './level-store.ts';
 import type { Change, Position, Store } from './store.ts';
+import { databasePath, writeAheadLogs } from './store-layout.ts';
 
 /** Small sizes, so that a test writes little: a ballast that suffices for them, and HEAD written at once. */
 export const SMALL: LevelStoreOptions = {
@@ -123,4 +124,36 @@ export function openElsewhere(dir: string, mode: 'open' | 'commit'): OtherProces
     kill,
     [Symbol.asyncDispose]: kill,
   };
+}
+
+/** Larger than a block of LevelDB's log (32 KiB), so that damage within one batch stays within it. */
+const BIG_BYTES = 100 * 1024;
+/** A value of that size. */
+export const big = (tag: number): Uint8Array => new Uint8Array(BIG_BYTES).fill(tag);
+/** The record `k<index>` with such a value. */
+export const record = (index: number) => ({ key: keyOf(`k${index}`), value: big(index) });
+
+/** The path of the log that LevelDB writes now. */
+export async function newestLog(dir: string): Promise<string> {
+  return join(databasePath(dir), (await writeAheadLogs(dir)).toSorted().at(-1) ?? '');
+}
+
+/** Commits `count` big batches and returns where each begins in the log. */
+export async function commitBig(store: Store & { readonly dir: string }, count: number): Promise<number[]> {
+  const log = await newestLog(store.dir);
+  const offsets: number[] = [];
+  for (let index = 1; index <= count; index++) {
+    offsets.push((await stat(log)).size);
+    await commitNext(store, record(index));
+  }
+  return offsets;
+}
+
+/** Which of the records 1 to `count` are there. */
+export async function present(store: Store, count: number): Promise<number[]> {
+  const found: number[] = [];
+  for (let index = 1; index <= count; index++) {
+    if ((await store.get(keyOf(`k${index}`))) !== undefined) found.push(index);
+  }
+  return found;
 }
