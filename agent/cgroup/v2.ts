@@ -82,8 +82,12 @@ class LeafV2 implements Leaf {
    */
   recycle(): Promise<boolean> {
     if (this.processes().length > 0 || !this.remove()) return Promise.resolve(false);
-    makeDirectory(this.#directory);
-    return Promise.resolve(true);
+    try {
+      makeDirectory(this.#directory);
+      return Promise.resolve(true);
+    } catch {
+      return Promise.resolve(false);
+    }
   }
 
   remove(): boolean {

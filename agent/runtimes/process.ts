@@ -175,6 +175,10 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
     };
   }
 
+  get launcherPid(): number | undefined {
+    return this.#launcher?.pid;
+  }
+
   /** True from `start` (or a running `attach`) until `ended`. */
   isLive(key: string): boolean {
     const phase = this.#attempts.get(key)?.phase;

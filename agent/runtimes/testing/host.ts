@@ -73,6 +73,11 @@ export class TestHost {
     return new TestHost(base, runtime);
   }
 
+  /** For a runtime that was opened otherwise. */
+  static around(base: string, runtime: ProcessRuntime): TestHost {
+    return new TestHost(base, runtime);
+  }
+
   static async ready(options: HostOptions = {}): Promise<TestHost> {
     const host = await TestHost.open(options);
     await host.runtime.attach([]);
