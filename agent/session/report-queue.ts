@@ -1,0 +1,74 @@
+import type { AttemptReport } from '@galley/proto';
+import { AttemptPhase } from '@galley/proto';
+import type { AttemptKey } from '../journal/attempt-key.ts';
+
+/** Reports of one message. */
+export const MAX_REPORTS_A_MESSAGE = 256;
+/** Reports of attempts that are not held any more, waiting to be sent; what is beyond is asked for again by the control plane. */
+const MAX_REMEMBERED = 10_000;
+
+interface SentEnd {
+  readonly sequence: bigint;
+  readonly key: AttemptKey;
+  readonly released: boolean;
+}
+
+/**
+ * What is to be reported, and which ends wait for their ack. An attempt is in it once, however often it changes: a report is
+ * its cumulative state at the time of sending. So it is bounded by the attempts that the node holds.
+ */
+export class ReportQueue {
+  readonly #changed = new Set<AttemptKey>();
+  readonly #remembered: AttemptReport[] = [];
+  #sent: SentEnd[] = [];
+  #sequence = 0n;
+
+  get size(): number {
+    return this.#changed.size + this.#remembered.length;
+  }
+
+  add(key: AttemptKey): void {
+    this.#changed.add(key);
+  }
+
+  addRemembered(report: AttemptReport): void {
+    if (this.#remembered.length < MAX_REMEMBERED) this.#remembered.push(report);
+  }
+
+  /** Acks of an earlier connection mean nothing to this one. Sequences go on rising. */
+  connected(keys: Iterable<AttemptKey>): void {
+    this.#sent = [];
+    for (const key of keys) this.#changed.add(key);
+  }
+
+  /** The next message's reports, numbered. */
+  take(current: (key: AttemptKey) => AttemptReport | undefined): AttemptReport[] {
+    const reports: AttemptReport[] = [];
+    for (const key of this.#changed) {
+      if (reports.length >= MAX_REPORTS_A_MESSAGE) break;
+      this.#changed.delete(key);
+      const report = current(key);
+      if (report === undefined) continue;
+      report.sequence = ++this.#sequence;
+      if (report.phase === AttemptPhase.ENDED || report.phase === AttemptPhase.REJECTED) {
+        this.#sent.push({ sequence: report.sequence, key, released: report.resourcesReleased });
+      }
+      reports.push(report);
+    }
+    for (const report of this.#remembered.splice(0, MAX_REPORTS_A_MESSAGE - reports.length)) {
+      report.sequence = ++this.#sequence;
+      if (report.id !== undefined) reports.push(report);
+    }
+    return reports;
+  }
+
+  /** The ends that this ack covers. An end that changed since it was sent waits for the ack of its next report. */
+  acked(sequence: bigint): { key: AttemptKey; released: boolean }[] {
+    const covered: SentEnd[] = [];
+    while (this.#sent[0] !== undefined && this.#sent[0].sequence <= sequence) {
+      covered.push(this.#sent[0]);
+      this.#sent.shift();
+    }
+    return covered;
+  }
+}
