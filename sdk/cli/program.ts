@@ -1,12 +1,27 @@
 import { Command } from 'commander';
 import { agentCommand } from './commands/agent.ts';
+import { backupCommand } from './commands/backup.ts';
 import { cancelCommand } from './commands/cancel.ts';
+import { completionCommand } from './commands/completion.ts';
+import { definitionCommand } from './commands/definition.ts';
+import { demoCommand } from './commands/demo.ts';
+import { downCommand } from './commands/down.ts';
+import { environmentCommand } from './commands/environment.ts';
+import { historyCommand } from './commands/history.ts';
 import { jobCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { logsCommand } from './commands/logs.ts';
+import { nodeCommand } from './commands/node.ts';
+import { nodesCommand } from './commands/nodes.ts';
+import { pauseCommand } from './commands/pause.ts';
+import { queueCommand } from './commands/queue.ts';
+import { restoreCommand } from './commands/restore.ts';
+import { resumeCommand } from './commands/resume.ts';
 import { runCommand } from './commands/run.ts';
 import { serverCommand } from './commands/server.ts';
+import { statusCommand } from './commands/status.ts';
 import { submitCommand } from './commands/submit.ts';
+import { upCommand } from './commands/up.ts';
 import { versionCommand } from './commands/version.ts';
 import { waitCommand } from './commands/wait.ts';
 import { addGlobalOptions } from './global-options.ts';
@@ -19,6 +34,14 @@ Exit codes: 0 done; run and wait exit as the job, 128+n when signal n ended it; 
 125 Galley's own failure (usage, control plane unreachable, refused); 128+n when signal n ended this command.
 `;
 
+const GROUPS: readonly (readonly [string, readonly ((host: Host) => Command)[]])[] = [
+  ['Jobs:', [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand]],
+  ['Cluster:', [statusCommand, nodesCommand, nodeCommand, pauseCommand, resumeCommand, historyCommand]],
+  ['Resources:', [queueCommand, environmentCommand, definitionCommand]],
+  ['This machine:', [upCommand, downCommand, serverCommand, agentCommand, backupCommand, restoreCommand]],
+  ['Other:', [demoCommand, versionCommand]],
+];
+
 /** The tree of commands. */
 export function createProgram(host: Host): Command {
   const program = new Command('galley')
@@ -28,14 +51,11 @@ export function createProgram(host: Host): Command {
     .addHelpText('after', AFTER_HELP);
   addGlobalOptions(program, false);
 
-  program.commandsGroup('Jobs:');
-  for (const make of [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand]) {
-    program.addCommand(make(host));
+  for (const [heading, makers] of GROUPS) {
+    program.commandsGroup(heading);
+    for (const make of makers) program.addCommand(make(host));
   }
-  program.commandsGroup('Services:');
-  for (const make of [serverCommand, agentCommand]) program.addCommand(make(host));
-  program.commandsGroup('Other:');
-  program.addCommand(versionCommand(host));
+  program.addCommand(completionCommand(host, () => program));
   configure(program, host);
   return program;
 }

@@ -20,7 +20,7 @@ export async function runCli(words: readonly string[], options: HostOptions): Pr
       return describeError(error).exitCode;
     }
     const { lines, hints, exitCode } = describeError(error, host.address);
-    lines.forEach((line, index) => note(options, index === 0 ? `galley: ${line}` : line));
+    note(options, `galley: ${lines.join('\n')}`);
     for (const hint of hints) note(options, `  ${hint}`);
     return exitCode;
   }

@@ -22,7 +22,7 @@ export function formatTable<T>(
 ): string[] {
   if (rows.length === 0) return [];
   const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
-  const widths = fit(
+  const widths = fitWidths(
     columns.map((column, index) => Math.max(column.header.length, ...cells.map((row) => row[index]?.length ?? 0))),
     columns.map((column) => column.flexible === true),
     width,
@@ -60,7 +60,7 @@ export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, ' ');
 }
 
-function fit(natural: number[], flexible: boolean[], width: number): number[] {
+function fitWidths(natural: number[], flexible: boolean[], width: number): number[] {
   const total = natural.reduce((sum, each) => sum + each, 0) + GAP.length * (natural.length - 1);
   let excess = total - width;
   return natural.map((each, index) => {

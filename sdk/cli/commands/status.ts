@@ -1,0 +1,60 @@
+import type { Command } from 'commander';
+import type { ClusterStatus } from '../../types.ts';
+import { count, formatBytes, formatDuration, formatResources } from '../format.ts';
+import { leaf } from '../global-options.ts';
+import type { Host, Session } from '../host.ts';
+import { note, print, printJson } from '../output.ts';
+import { formatFields } from '../table.ts';
+
+const LIVE_STATES = ['submitted', 'pending', 'runnable', 'starting', 'running'] as const;
+
+export function statusCommand(host: Host): Command {
+  const command = leaf('status', 'one screen about the cluster');
+  return command.action(() =>
+    host.run(command, async (session) => {
+      const client = await session.client();
+      const status = await client.getClusterStatus();
+      if (session.json) {
+        printJson(session, status);
+        return 0;
+      }
+      for (const line of formatFields(statusFields(status, client.address), session.colours)) print(session, line);
+      for (const { cause, message } of status.pauses) {
+        print(session, session.colours('yellow', `Paused (${cause?.toLowerCase() ?? 'unknown'}): ${message}`));
+      }
+      for (const { node, orphan } of status.orphans) {
+        if (orphan === undefined) continue;
+        const what = `${orphan.jobName} ${orphan.jobId} attempt ${orphan.attempt}`;
+        print(session, `Orphan on ${node}: ${what}${orphan.running ? ', running' : ', ended'}`);
+      }
+      suggest(session, status);
+      return 0;
+    }),
+  );
+}
+
+function statusFields(status: ClusterStatus, address: string): [string, string | undefined][] {
+  const { startedAtMs, position, liveJobs, capacity, allocated } = status;
+  const live = liveJobs.map((jobs, index) => `${jobs} ${LIVE_STATES[index] ?? ''}`);
+  return [
+    ['Control plane', `${address}, version ${status.version}, process ${status.processId}`],
+    ['Up', startedAtMs === undefined ? undefined : formatDuration(Date.now() - startedAtMs)],
+    ['Data', `${status.dataDirectory}, logs ${formatBytes(status.logBytes)}, memory ${formatBytes(status.rssBytes)}`],
+    ['Cluster', status.clusterId],
+    ['Position', position && `${position.epoch}.${position.sequence}`],
+    ['Nodes', `${status.readyNodes} ready of ${status.nodes}`],
+    ['For jobs', formatResources(capacity)],
+    ['Allocated', formatResources(allocated)],
+    ['Jobs', [...live, `${status.endedJobs} ended`].join(', ')],
+    ['Awaited nodes', status.awaitedNodes.join(', ')],
+    ['Adopted', status.adoptedAttempts === 0 ? undefined : count(status.adoptedAttempts, 'attempt')],
+  ];
+}
+
+function suggest(session: Session, { pauses, awaitedNodes, nodes, liveJobs, endedJobs }: ClusterStatus): void {
+  if (pauses.some(({ cause }) => cause === 'LOSS')) note(session, '  galley resume --accept-loss');
+  else if (awaitedNodes.length > 0) note(session, '  galley resume --waive-missing-nodes');
+  else if (pauses.length > 0) note(session, '  galley resume');
+  else if (nodes === 0) note(session, '  galley up   (makes this host a node)');
+  else if (endedJobs === 0 && liveJobs.every((jobs) => jobs === 0)) note(session, '  galley run -- echo hello');
+}

@@ -1,0 +1,47 @@
+import type { Job } from '../../types.ts';
+import { formatBytes, formatDuration } from '../format.ts';
+
+/** What a batch cost. */
+export interface Cost {
+  readonly jobs: number;
+  readonly wallTimeMs: number;
+  readonly cpuTimeMs: number;
+  readonly peakMemoryMaxBytes: number | undefined;
+  readonly peakMemoryMedianBytes: number | undefined;
+  readonly medianRunTimeMs: number | undefined;
+}
+
+export function costOf(jobs: readonly Job[]): Cost {
+  const attempts = jobs.flatMap((job) => job.attempts);
+  const created = jobs.flatMap(({ summary }) => summary.createdAtMs ?? []);
+  const stopped = jobs.flatMap(({ summary }) => summary.stoppedAtMs ?? []);
+  const peaks = attempts.flatMap(({ peakMemoryBytes }) => peakMemoryBytes ?? []);
+  const runs = attempts.flatMap(({ startedAtMs, stoppedAtMs }) =>
+    startedAtMs === undefined || stoppedAtMs === undefined ? [] : stoppedAtMs - startedAtMs,
+  );
+  return {
+    jobs: jobs.length,
+    wallTimeMs: created.length === 0 || stopped.length === 0 ? 0 : Math.max(...stopped) - Math.min(...created),
+    cpuTimeMs: attempts.reduce((sum, { cpuTimeUs }) => sum + (cpuTimeUs ?? 0), 0) / 1000,
+    peakMemoryMaxBytes: peaks.length === 0 ? undefined : Math.max(...peaks),
+    peakMemoryMedianBytes: median(peaks),
+    medianRunTimeMs: median(runs),
+  };
+}
+
+/** The rows of the table that ends the demo. */
+export function costFields(cost: Cost): [string, string | undefined][] {
+  const bytes = (value: number | undefined) => (value === undefined ? 'not measured here' : formatBytes(value));
+  return [
+    ['Jobs', String(cost.jobs)],
+    ['Wall time', formatDuration(cost.wallTimeMs)],
+    ['A job ran', cost.medianRunTimeMs === undefined ? undefined : `${formatDuration(cost.medianRunTimeMs)} (median)`],
+    ['CPU time', formatDuration(cost.cpuTimeMs)],
+    ['Peak memory', `${bytes(cost.peakMemoryMaxBytes)} at most, ${bytes(cost.peakMemoryMedianBytes)} median`],
+  ];
+}
+
+function median(values: readonly number[]): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
