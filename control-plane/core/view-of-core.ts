@@ -7,7 +7,7 @@ import { servedBefore } from './scheduler/queueing.ts';
 import { liveJob } from './snapshot.ts';
 import { type CoreState, type Environment, NO_NAMED, type Node, type Queue, scoped } from './state.ts';
 import { NONE } from './tables/job-table.ts';
-import { isTerminal, NodeState, type Requirements } from './types.ts';
+import { isTerminal, JobState, NodeState, type Requirements } from './types.ts';
 import type {
   CoreView,
   DefinitionView,
@@ -93,19 +93,23 @@ function listLive(core: CoreState, filter: LiveJobFilter, before: number, limit:
   let newest: number[] = [];
   let least = 0;
   const byNumber = (a: number, b: number): number => jobs.get('number', b) - jobs.get('number', a);
-  for (let row = 0; row < jobs.rowBound; row++) {
-    const number = jobs.get('number', row);
-    if (number >= before || number < least || !matches(row)) continue;
+  jobs.visit(stateBits(filter.states ?? LIVE_STATES), (row, number) => {
+    if (number >= before || number < least || !matches(row)) return;
     newest.push(row);
-    if (newest.length >= limit * 2) {
-      newest = newest.sort(byNumber).slice(0, limit);
-      least = jobs.get('number', newest.at(-1) as number);
-    }
-  }
+    if (newest.length < limit * 2) return;
+    newest = newest.sort(byNumber).slice(0, limit);
+    least = jobs.get('number', newest.at(-1) as number);
+  });
   return newest
     .sort(byNumber)
     .slice(0, limit)
     .map((row) => liveJob(core, row));
+}
+
+const LIVE_STATES = [JobState.submitted, JobState.pending, JobState.runnable, JobState.starting, JobState.running];
+
+function stateBits(states: readonly JobState[]): number {
+  return states.filter((state) => !isTerminal(state)).reduce((bits, state) => bits | (1 << state), 0);
 }
 
 function compileFilter(core: CoreState, filter: LiveJobFilter): (row: number) => boolean {
@@ -113,12 +117,8 @@ function compileFilter(core: CoreState, filter: LiveJobFilter): (row: number) =>
   const queues = core.queues.map((queue) => {
     return queue?.account === filter.account && (filter.queue === undefined || queue.name === filter.queue);
   });
-  const states = filter.states === undefined ? undefined : new Set<number>(filter.states);
   const { user, definition, createdAfterMs = 0, createdBeforeMs = Number.POSITIVE_INFINITY } = filter;
   return (row) => {
-    const state = jobs.state(row);
-    if ((state as number) === 0 || isTerminal(state)) return false;
-    if (states !== undefined && !states.has(state)) return false;
     if (queues[jobs.get('queue', row)] !== true) return false;
     const createdAt = jobs.get('createdAt', row);
     if (createdAt < createdAfterMs || createdAt >= createdBeforeMs) return false;

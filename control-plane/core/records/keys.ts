@@ -38,21 +38,29 @@ function prefix(account: string, table: Table): Uint8Array {
   return bytes;
 }
 
-function start(account: string, table: Table, restBytes: number): { key: Uint8Array; view: DataView; at: number } {
+/** A key with room for `restBytes` behind its prefix. */
+function start(account: string, table: Table, restBytes: number): { key: Uint8Array; at: number } {
   const head = prefix(account, table);
   const key = new Uint8Array(head.length + restBytes);
   key.set(head);
-  return { key, view: new DataView(key.buffer), at: head.length };
+  return { key, at: head.length };
 }
 
-function setUint64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 2 ** 32));
-  view.setUint32(at + 4, value >>> 0);
+function setWord(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+function setNumber(bytes: Uint8Array, at: number, value: number): void {
+  setWord(bytes, at, Math.floor(value / 2 ** 32));
+  setWord(bytes, at + 4, value >>> 0);
 }
 
 function numberKey(account: string, table: Table, number: number): Uint8Array {
-  const { key, view, at } = start(account, table, 8);
-  setUint64(view, at, number);
+  const { key, at } = start(account, table, 8);
+  setNumber(key, at, number);
   return key;
 }
 
@@ -71,9 +79,9 @@ export const environmentKey = (account: string, name: string): Uint8Array => nam
 export const nodeKey = (account: string, name: string): Uint8Array => nameKey(account, 'n', name);
 
 export function attemptKey(account: string, number: number, attempt: number): Uint8Array {
-  const { key, view, at } = start(account, 'a', 12);
-  setUint64(view, at, number);
-  view.setUint32(at + 8, attempt);
+  const { key, at } = start(account, 'a', 12);
+  setNumber(key, at, number);
+  setWord(key, at + 8, attempt);
   return key;
 }
 
@@ -85,10 +93,10 @@ export function jobIdIndexKey(account: string, id: JobIdBytes): Uint8Array {
 }
 
 export function historyKey(account: string, stoppedAtMs: number, number: number, attempt: number): Uint8Array {
-  const { key, view, at } = start(account, 'h', 20);
-  setUint64(view, at, stoppedAtMs);
-  setUint64(view, at + 8, number);
-  view.setUint32(at + 16, attempt);
+  const { key, at } = start(account, 'h', 20);
+  setNumber(key, at, stoppedAtMs);
+  setNumber(key, at + 8, number);
+  setWord(key, at + 16, attempt);
   return key;
 }
 
@@ -97,9 +105,9 @@ export const historyTimeKey = (account: string, ms: number): Uint8Array => numbe
 
 export function definitionKey(account: string, name: string, revision: number): Uint8Array {
   const rest = encoder.encode(`${name}:`);
-  const { key, view, at } = start(account, 'd', rest.length + 4);
+  const { key, at } = start(account, 'd', rest.length + 4);
   key.set(rest, at);
-  view.setUint32(at + rest.length, revision);
+  setWord(key, at + rest.length, revision);
   return key;
 }
 
@@ -121,7 +129,7 @@ export function numberAt(bytes: Uint8Array, offset: number): number {
 /** The 8-byte encoding that `numberAt` reads. */
 export function numberBytes(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  setUint64(new DataView(bytes.buffer), 0, value);
+  setNumber(bytes, 0, value);
   return bytes;
 }
 

@@ -26,13 +26,16 @@ const CHUNK_BITS = 14;
 const CHUNK_ROWS = 1 << CHUNK_BITS;
 const CHUNK_MASK = CHUNK_ROWS - 1;
 
+/** Bytes of a job's id, and of the digest of its request. */
+const ID_BYTES = 16;
+
 /** No row, no link. */
 export const NONE = -1;
 
 /** Columns of 16,384 jobs. Preallocated whole, so that growth never copies. */
 class JobChunk {
-  readonly id = new Uint32Array(CHUNK_ROWS * 4);
-  readonly digest = new Uint32Array(CHUNK_ROWS * 4);
+  readonly id = new Uint8Array(CHUNK_ROWS * ID_BYTES);
+  readonly digest = new Uint8Array(CHUNK_ROWS * ID_BYTES);
   readonly number = new Float64Array(CHUNK_ROWS);
   readonly createdAt = new Float64Array(CHUNK_ROWS);
   readonly runnableAt = new Float64Array(CHUNK_ROWS);
@@ -125,28 +128,26 @@ export class JobTable {
   }
 
   id(row: number): JobIdBytes {
-    return readWords(this.chunk(row).id, row & CHUNK_MASK);
+    const at = (row & CHUNK_MASK) * ID_BYTES;
+    return this.chunk(row).id.slice(at, at + ID_BYTES);
   }
 
   digest(row: number): Uint8Array {
-    return readWords(this.chunk(row).digest, row & CHUNK_MASK);
+    const at = (row & CHUNK_MASK) * ID_BYTES;
+    return this.chunk(row).digest.slice(at, at + ID_BYTES);
   }
 
   /** The first word of the id: enough to rule most rows out when looking for a prefix. */
   idWord(row: number): number {
-    return this.chunk(row).id[(row & CHUNK_MASK) * 4] as number;
+    return wordAt(this.chunk(row).id, (row & CHUNK_MASK) * ID_BYTES);
   }
 
   findById(id: JobIdBytes): number {
-    const view = new DataView(id.buffer, id.byteOffset, id.byteLength);
-    const w0 = view.getUint32(0);
-    const w1 = view.getUint32(4);
-    const w2 = view.getUint32(8);
-    const w3 = view.getUint32(12);
-    return this.byId.find(wordsHash(w0, w1, w2, w3), (row) => {
-      const words = this.chunk(row).id;
-      const at = (row & CHUNK_MASK) * 4;
-      return words[at] === w0 && words[at + 1] === w1 && words[at + 2] === w2 && words[at + 3] === w3;
+    return this.byId.find(idHash(id, 0), (row) => {
+      const bytes = this.chunk(row).id;
+      const at = (row & CHUNK_MASK) * ID_BYTES;
+      for (let i = 0; i < ID_BYTES; i++) if (bytes[at + i] !== id[i]) return false;
+      return true;
     });
   }
 
@@ -160,8 +161,8 @@ export class JobTable {
     if (row >> CHUNK_BITS === this.chunks.length) this.chunks.push(new JobChunk());
     const chunk = this.chunk(row);
     const at = row & CHUNK_MASK;
-    writeWords(chunk.id, at, id);
-    writeWords(chunk.digest, at, digest);
+    chunk.id.set(id, at * ID_BYTES);
+    chunk.digest.set(digest, at * ID_BYTES);
     chunk.number[at] = number;
     chunk.runnableAt[at] = 0;
     chunk.flags[at] = 0;
@@ -182,6 +183,16 @@ export class JobTable {
     chunk.state[at] = 0;
     chunk.generation[at] = (chunk.generation[at] as number) + 1;
     this.freeRows.push(row);
+  }
+
+  /** Visits every row whose state is among `states` (bit n: state n), newest chunk first: one look at a byte a row. */
+  visit(states: number, visitor: (row: number, number: number) => void): void {
+    for (let index = this.chunks.length - 1; index >= 0; index--) {
+      const { state, number } = this.chunks[index] as JobChunk;
+      for (let at = CHUNK_MASK; at >= 0; at--) {
+        if (((1 << (state[at] as number)) & states) !== 0) visitor((index << CHUNK_BITS) | at, number[at] as number);
+      }
+    }
   }
 
   /** Every row in use. */
@@ -205,28 +216,21 @@ export class JobTable {
   }
 
   private idHash(row: number): number {
-    const words = this.chunk(row).id;
-    const at = (row & CHUNK_MASK) * 4;
-    return wordsHash(words[at] as number, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number);
+    return idHash(this.chunk(row).id, (row & CHUNK_MASK) * ID_BYTES);
   }
 }
 
-function wordsHash(w0: number, w1: number, w2: number, w3: number): number {
-  return mix(mix(mix(mix(0, w0), w1), w2), w3);
+function wordAt(bytes: Uint8Array, at: number): number {
+  const high = ((bytes[at] as number) << 24) | ((bytes[at + 1] as number) << 16);
+  return (high | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)) >>> 0;
+}
+
+/** Clients choose ids: every bit counts. */
+function idHash(bytes: Uint8Array, at: number): number {
+  const half = mix(mix(0, wordAt(bytes, at)), wordAt(bytes, at + 4));
+  return mix(mix(half, wordAt(bytes, at + 8)), wordAt(bytes, at + 12));
 }
 
 function numberHash(number: number): number {
   return mix(mix(0, Math.floor(number / 2 ** 32)), number >>> 0);
-}
-
-function readWords(column: Uint32Array, at: number): Uint8Array {
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  for (let i = 0; i < 4; i++) view.setUint32(i * 4, column[at * 4 + i] as number);
-  return bytes;
-}
-
-function writeWords(column: Uint32Array, at: number, bytes: Uint8Array): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let i = 0; i < 4; i++) column[at * 4 + i] = view.getUint32(i * 4);
 }
