@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, writeFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId } from './boot.ts';
 import { LAUNCHER_SCRIPT } from './script.ts';
@@ -132,7 +132,9 @@ export class Launcher {
     const { directory, fifo, oomScoreAdjust, tools } = this.#options;
     const script = join(directory, 'launcher.sh');
     writeFileSync(script, LAUNCHER_SCRIPT, { mode: 0o600 });
-    const log = openSync(join(directory, 'launcher.log'), 'w', 0o600);
+    // A new file each time: supervisors of launchers before keep the old one open.
+    rmSync(join(directory, 'launcher.log'), { force: true });
+    const log = openSync(join(directory, 'launcher.log'), 'a', 0o600);
     const child = spawn(
       tools.shell,
       [script, fifo, bootId(), `${oomScoreAdjust}`, tools.setsid, tools.setpriv, tools.shell],

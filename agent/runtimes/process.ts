@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, unlink, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Hierarchy } from '../cgroup/cgroup.ts';
@@ -67,6 +67,8 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
   #hints: HintPipe | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #attached = false;
+  /** From here on hints are followed: before, attempts have no leaf yet. */
+  #takenOver = false;
   #closed = false;
   #lookNext = 0;
   #reapNeeded = false;
@@ -128,7 +130,12 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
         }
       }),
     );
+    this.#takenOver = true;
     this.#sweep = setInterval(() => this.#onSweep(), SWEEP_MS);
+    // Hints that came meanwhile were passed over; what they said is told after the caller has its answer.
+    setImmediate(() => {
+      for (const { attempt } of present) if (!this.#closed) this.#look(attempt);
+    });
     return attached;
   }
 
@@ -274,7 +281,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
 
   #onHint({ kind, key }: Hint): void {
     const attempt = this.#attempts.get(key);
-    if (attempt === undefined) return;
+    if (attempt === undefined || !this.#takenOver) return;
     if (kind === 'started') this.#noticeStart(attempt);
     else this.#look(attempt);
   }
@@ -300,6 +307,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
     const { startedAtUptimeMs } = readLaunch(attempt.directory);
     if (startedAtUptimeMs === undefined) return;
     attempt.phase = 'running';
+    forgetScript(attempt.directory);
     // The job's own user could write there: a start in the future would put off its time-out.
     attempt.startedAtUptimeMs = Math.min(startedAtUptimeMs, uptimeMs());
     attempt.started.resolve({ state: 'running', startedAtUptimeMs: attempt.startedAtUptimeMs });
@@ -336,6 +344,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
 
   #record(attempt: Attempt, outcome: Outcome): void {
     attempt.phase = 'ended';
+    forgetScript(attempt.directory);
     attempt.outcome = outcome;
     attempt.started.resolve({ state: 'ended', outcome });
   }
@@ -400,6 +409,11 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
 
 function notStarted(why: string): Pick<Outcome, 'cause' | 'reason'> & Outcome {
   return { cause: 'not_started', reason: `The attempt was never begun: ${why}` };
+}
+
+/** The job's environment may hold secrets: they are on the disk until its shell has read them, and no longer. */
+function forgetScript(directory: string): void {
+  unlink(join(directory, 'job'), () => {});
 }
 
 /** Whatever keeps an attempt from being handed to the launcher (an unknown user, a refused limit, a full disk) ends it. */

@@ -1,5 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootId } from '../launcher/boot.ts';
 import { prepareRecord, readClaim, readLaunch, readProcess } from '../launcher/records.ts';
@@ -8,11 +10,27 @@ import { AgentProcess } from './testing/agent-process.ts';
 import { eventually, makeBase, NO_CGROUPS, TestHost } from './testing/host.ts';
 
 const JOBS = 20;
+/** As every Debian has it. */
+const NOBODY = { uid: 65_534, gid: 65_534 };
 
 function supervisorOf(directory: string): number {
   const claim = readClaim(directory);
   if (claim.by !== 'supervisor') throw new Error(`${directory} is claimed by ${claim.by}`);
   return claim.supervisor.pid;
+}
+
+function directoriesOf(base: string): string[] {
+  return readdirSync(base)
+    .filter((name) => name !== 'runtime')
+    .map((name) => join(base, name));
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended first.
+  }
 }
 
 /** The launcher is the supervisors' parent until it ends. */
@@ -27,10 +45,7 @@ describe.each([
   let base: string;
   let host: TestHost | undefined;
   const options = () => ('WITHOUT_CGROUPS' in environment ? { base, cgroups: NO_CGROUPS } : { base });
-  const directories = () =>
-    readdirSync(base)
-      .filter((name) => name !== 'runtime')
-      .map((name) => join(base, name));
+  const directories = () => directoriesOf(base);
   beforeEach(() => {
     base = makeBase();
     host = undefined;
@@ -38,7 +53,6 @@ describe.each([
   afterEach(() => host?.close());
 
   it('finds its running jobs again, twice, and gets every exit code', async () => {
-    const gate = join(base, 'runtime', 'gate');
     const first = new AgentProcess(base, JOBS, ['sh', '-c', 'echo up; while :; do sleep 0.05; done'], environment);
     await first.seen('started', JOBS);
     await first.kill();
@@ -48,7 +62,6 @@ describe.each([
     host = await TestHost.open(options());
     const attached = await host.attachAll();
     expect([...attached.values()].map(({ state }) => state)).toEqual(Array.from({ length: JOBS }, () => 'running'));
-    expect(gate).toContain(base);
     for (const key of attached.keys()) host.runtime.stop(key, { graceSeconds: 5, reason: 'stop' });
     for (const key of attached.keys()) expect(await host.ended(key)).toMatchObject({ cause: 'stopped', signal: 15 });
     for (const directory of directories()) expect(readFileSync(join(directory, 'output'), 'utf8')).toMatch(/^up\n/);
@@ -132,6 +145,65 @@ describe('a running agent', () => {
     process.kill(launcherOf(before.directory), 'SIGKILL');
     expect(await before.ended).toMatchObject({ cause: 'exited', exitCode: 4 });
     expect(await host.finish(['true'])).toMatchObject({ cause: 'exited', exitCode: 0 });
+  });
+});
+
+describe('an agent killed with -9 at any moment of a burst of starts', () => {
+  it.each([0, 15, 40, 80, 130])(
+    'after %d ms: each attempt ran once and says so, or never ran and never will',
+    async (delay) => {
+      const base = makeBase();
+      const first = new AgentProcess(base, 2 * JOBS, ['sh', '-c', 'echo ran']);
+      await first.seen('attached');
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      const started = directoriesOf(base).find((directory) => readClaim(directory).by === 'supervisor');
+      const launcher = started === undefined ? 0 : launcherOf(started);
+      // Every other round the launcher dies with it, and with it the lines that it had not read.
+      if (delay % 2 === 0 && launcher > 1) killQuietly(launcher);
+      await first.kill();
+      const host = await TestHost.open({ base });
+      const attached = await host.attachAll();
+      for (const [key, one] of attached) {
+        const outcome = one.state === 'ended' ? one.outcome : await host.ended(key);
+        const ran = existsSync(join(base, key, 'output')) ? readFileSync(join(base, key, 'output'), 'utf8') : '';
+        if (outcome.cause === 'not_started') expect(ran).toBe('');
+        else expect({ ...outcome, ran }).toMatchObject({ cause: 'exited', exitCode: 0, ran: 'ran\n' });
+      }
+      for (const [key, one] of attached) {
+        if (one.state !== 'ended' || one.outcome.cause !== 'not_started') continue;
+        expect(existsSync(join(base, key, 'output'))).toBe(false);
+      }
+      await host.close();
+    },
+  );
+});
+
+describe('an agent that is not root', () => {
+  it('runs everything as itself, killed in between or not, and refuses other users', async ({ skip }) => {
+    const { uid, gid } = NOBODY;
+    const probe = spawnSync(process.execPath, ['--version'], { uid, gid, cwd: '/' });
+    const sources = spawnSync('test', ['-r', fileURLToPath(import.meta.url)], { uid, gid });
+    if (process.getuid?.() !== 0) return skip('not root: every other test here is this one');
+    if (probe.status !== 0 || sources.status !== 0) return skip('nobody else may read the sources of this checkout');
+    const base = makeBase();
+    mkdirSync(join(base, 'runtime'));
+    for (const path of [base, join(base, 'runtime')]) chownSync(path, uid, gid);
+    const environment = { WITHOUT_CGROUPS: '1', LAUNCH: '{"user":"nobody"}' };
+    const first = new AgentProcess(base, 2, ['sh', '-c', 'id -u; sleep 0.5; exit 3'], environment, NOBODY);
+    await first.seen('started', 2);
+    await first.kill();
+    const second = new AgentProcess(base, 1, ['true'], { ...environment, LAUNCH: '{"user":"root"}' }, NOBODY);
+    const [refused] = await second.seen('ended');
+    expect(refused).toContain('cannot run a job as root: its agent runs as nobody');
+    await second.kill();
+    const host = await TestHost.open({ base, cgroups: NO_CGROUPS });
+    for (const [key, one] of await host.attachAll()) {
+      const outcome = one.state === 'ended' ? one.outcome : await host.ended(key);
+      if (outcome.cause === 'not_started') continue;
+      expect(outcome).toMatchObject({ cause: 'exited', exitCode: 3 });
+      expect(readFileSync(join(base, key, 'output'), 'utf8')).toBe(`${uid}\n`);
+    }
+    await host.close();
   });
 });
 

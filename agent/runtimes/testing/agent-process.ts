@@ -11,10 +11,17 @@ export class AgentProcess {
   readonly #exited: Promise<void>;
   #wake: (() => void) | undefined;
 
-  constructor(base: string, count: number, argv: readonly string[], environment: Record<string, string> = {}) {
+  constructor(
+    base: string,
+    count: number,
+    argv: readonly string[],
+    environment: Record<string, string> = {},
+    account: { uid?: number; gid?: number } = {},
+  ) {
     this.#child = spawn(process.execPath, [PROGRAM, base, `${count}`, ...argv], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...environment },
+      ...account,
     });
     this.#exited = new Promise((resolve) => this.#child.once('close', () => resolve()));
     if (this.#child.stdout === null) throw new Error('no output to read');
