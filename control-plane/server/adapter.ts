@@ -119,7 +119,10 @@ async function* requestsOf(
     // Leaving the iteration must not destroy the half of the stream that answers.
     for await (const message of call.iterator({ destroyOnReturn: false })) {
       const refusal = invalidRequest(method.input, message as AnyMessage);
-      if (refusal !== undefined) throw new InvalidMessage(refusal);
+      if (refusal !== undefined) {
+        scope.abort(new InvalidMessage(refusal));
+        return;
+      }
       yield message as AnyMessage;
     }
   } catch (error) {

@@ -34,7 +34,7 @@ export type ServerStreamHandler<I extends DescMessage, O extends DescMessage> = 
   context: CallContext,
 ) => AsyncIterable<MessageInitShape<O>>;
 
-/** Each message of `requests` is validated before it arrives; a bad one makes the iteration throw. */
+/** Each message of `requests` is validated before it arrives. A bad one ends the call, and so does the caller: both end the iteration. */
 export type BidiHandler<I extends DescMessage, O extends DescMessage> = (
   requests: AsyncIterable<MessageShape<I>>,
   context: CallContext,

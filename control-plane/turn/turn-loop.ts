@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Input, Output, Reply } from '../core/types.ts';
+import type { Input, NewJob, Output, Replies, Reply } from '../core/types.ts';
 import type { CoreView } from '../core/view.ts';
 import type { Store } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
@@ -24,6 +24,8 @@ import { TurnError, type Turns } from './turns.ts';
 
 /** Told of every turn. What a listener throws is reported and changes nothing. */
 export interface TurnListener {
+  /** Jobs were put to the core, which answered so. Not durable yet. */
+  submitted?(jobs: readonly NewJob[], replies: Replies['submitJobs']): void;
   /** Right after a turn was applied and before it is durable: rows that the outputs name are valid now. */
   applied?(outputs: readonly Output[], view: CoreView): void;
   /** The turn is durable: its outputs may leave. In the order of the turns. */
@@ -134,11 +136,13 @@ export class TurnLoop implements Turns {
   apply<I extends Input>(input: I): Promise<Reply<I>> {
     return new Promise((resolve, reject) => {
       this.#requireRunning();
+      this.#requireWhole(input);
       let reply: Reply<I>;
       this.#arrivals.add({
         bytes: inputBytes(input),
-        apply(core) {
+        apply: (core) => {
           reply = core.apply(input);
+          if (input.kind === 'submitJobs') this.#tellSubmitted(input.jobs, reply as Replies['submitJobs']);
         },
         release: () => resolve(reply),
         reject,
@@ -189,6 +193,16 @@ export class TurnLoop implements Turns {
       case 'stopped':
         throw closedError();
     }
+  }
+
+  /** A store from which committed work is missing takes nothing but the operator's word that this is accepted. */
+  #requireWhole(input: Input): void {
+    if (this.store.integrity.kind === 'whole' || (input.kind === 'resume' && input.acceptLoss)) return;
+    throw new TurnError(
+      'UNAVAILABLE',
+      'committed work is missing from the store, so it can only be read until an operator accepts the loss ' +
+        '(`galley resume --accept-loss`). Nothing was done.',
+    );
   }
 
   #requestTurn(): void {
@@ -259,7 +273,9 @@ export class TurnLoop implements Turns {
     // The fraction of a millisecond that was cut off counts next time.
     this.#lastElapsedMs += elapsedMs;
     this.#lastWallMs = Math.max(this.#lastWallMs, Math.floor(this.#clock.wallMs()));
-    this.#state.core.apply({ kind: 'tick', wallMs: this.#lastWallMs, elapsedMs });
+    // While the store takes nothing, nothing may expire either.
+    const expiring = this.store.integrity.kind === 'whole' ? elapsedMs : 0;
+    this.#state.core.apply({ kind: 'tick', wallMs: this.#lastWallMs, elapsedMs: expiring });
     return turn;
   }
 
@@ -417,6 +433,10 @@ export class TurnLoop implements Turns {
       this.#warn('the store could not be closed', error);
     }
     this.#stop(reason);
+  }
+
+  #tellSubmitted(jobs: readonly NewJob[], replies: Replies['submitJobs']): void {
+    this.#tell((listener) => listener.submitted?.(jobs, replies));
   }
 
   #tell(call: (listener: TurnListener) => void): void {
