@@ -134,20 +134,10 @@ function fromTurnError(cause: TurnError): ApiError {
         cause,
       });
     case 'OVERLOADED':
-      return new ApiError('RESOURCE_EXHAUSTED', `too much waits: ${cause.message}; nothing was done, ask again later`, {
-        reason: 'OVERLOADED',
-        cause,
-      });
+      return new ApiError('RESOURCE_EXHAUSTED', cause.message, { reason: 'OVERLOADED', cause });
     case 'UNAVAILABLE':
-      return new ApiError('UNAVAILABLE', `the store takes nothing: ${cause.message}; nothing was done, ask again`, {
-        reason: 'STORE_UNAVAILABLE',
-        cause,
-      });
     case 'CLOSED':
-      return new ApiError('UNAVAILABLE', 'the control plane is stopping; nothing was done, ask again', {
-        reason: 'STORE_UNAVAILABLE',
-        cause,
-      });
+      return new ApiError('UNAVAILABLE', cause.message, { reason: 'STORE_UNAVAILABLE', cause });
     default:
       return assertNever(cause.code);
   }
