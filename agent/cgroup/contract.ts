@@ -32,7 +32,10 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-export function testHierarchy(name: string, open: () => Hierarchy): void {
+/**
+ * @param limited false where the hierarchy has no controllers: then only membership, killing and reuse are tested.
+ */
+export function testHierarchy(name: string, open: () => Hierarchy, limited = true): void {
   describe(name, () => {
     let hierarchy: Hierarchy;
     let leaf: Leaf;
@@ -65,7 +68,7 @@ export function testHierarchy(name: string, open: () => Hierarchy): void {
       expect(await leaf.recycle()).toBe(true);
     });
 
-    it('kills for memory, and counts it', async () => {
+    it.runIf(limited)('kills for memory, and counts it', async () => {
       leaf.configure(LIMITS);
       const before = leaf.counters().oomKills;
       const { signal } = await status(leaf, `exec perl -e 'my $x = "a" x (100 << 20)'`);
@@ -74,7 +77,7 @@ export function testHierarchy(name: string, open: () => Hierarchy): void {
       expect(leaf.counters().peakMemoryBytes ?? LIMITS.memoryBytes).toBeGreaterThan(LIMITS.memoryBytes / 2);
     });
 
-    it('starts anew after recycling: no page cache, no peak', async () => {
+    it.runIf(limited)('starts anew after recycling: no page cache, no peak', async () => {
       await until(() => leaf.processes().length === 0);
       expect(await leaf.recycle()).toBe(true);
       expect(leaf.counters().peakMemoryBytes ?? 0).toBeLessThan(8 * MEBIBYTE);
@@ -91,13 +94,13 @@ export function testHierarchy(name: string, open: () => Hierarchy): void {
       }
     });
 
-    it('bounds the number of processes', async () => {
+    it.runIf(limited)('bounds the number of processes', async () => {
       leaf.configure({ ...LIMITS, pids: 3 });
       const { code } = await status(leaf, 'sleep 0.1 & sleep 0.1 & sleep 0.1 & sleep 0.1 & wait');
       expect(code).not.toBe(0);
     });
 
-    it('says which limit the kernel refused', () => {
+    it.runIf(limited)('says which limit the kernel refused', () => {
       expect(() => leaf.configure({ ...LIMITS, pids: -5 })).toThrow(CgroupError);
       leaf.configure(LIMITS);
     });

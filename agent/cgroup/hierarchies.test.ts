@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ENFORCED } from './cgroup.ts';
@@ -6,7 +6,7 @@ import { testHierarchy } from './contract.ts';
 import { detectHierarchies } from './detect.ts';
 import { readControl } from './files.ts';
 import { openV1 } from './v1.ts';
-import { openV2 } from './v2.ts';
+import { HierarchyV2, openV2 } from './v2.ts';
 
 const group = `galley-contract-${process.pid}`;
 const { v1, v2 } = detectHierarchies();
@@ -31,6 +31,20 @@ if (v2Usable && v2 !== undefined) {
     if (hierarchy === undefined) throw new Error('v2 has every controller and cannot be opened');
     return hierarchy;
   });
+}
+
+if (root && v2 !== undefined && !v2Usable) {
+  // On the hybrid layout the controllers are in v1; entering, seeing, killing and reusing work on the bare v2 tree.
+  const none = 'unavailable: the controllers are in v1';
+  const path = join(v2.directory, v2.own, group);
+  testHierarchy(
+    'control groups v2 without controllers',
+    () => {
+      mkdirSync(path);
+      return new HierarchyV2(path, { cpu: none, memory: none, pids: none, swap: none });
+    },
+    false,
+  );
 }
 
 describe('what the machine offers', () => {

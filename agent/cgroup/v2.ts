@@ -95,7 +95,8 @@ class LeafV2 implements Leaf {
   }
 }
 
-class HierarchyV2 implements Hierarchy {
+/** Leaves below `root`, which must hand on the controllers that `limits` calls enforced; see {@link openV2}. */
+export class HierarchyV2 implements Hierarchy {
   readonly version = 2;
   readonly limits: LimitReport;
   readonly #root: string;

@@ -253,6 +253,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
   #restore(key: string, directory: string, record: LaunchRecord): Attempt {
     const stop = readStopRecord(directory);
     const { startedAtUptimeMs } = readLaunch(directory);
+    if (startedAtUptimeMs !== undefined) forgetScript(directory);
     const attempt: Attempt = {
       key,
       directory,
@@ -344,7 +345,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
 
   #record(attempt: Attempt, outcome: Outcome): void {
     attempt.phase = 'ended';
-    forgetScript(attempt.directory);
+    if (attempt.startedAtUptimeMs === undefined) forgetScript(attempt.directory);
     attempt.outcome = outcome;
     attempt.started.resolve({ state: 'ended', outcome });
   }

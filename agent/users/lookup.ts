@@ -14,8 +14,10 @@ export interface Account {
 
 /** A directory service that does not answer (LDAP, NIS) holds up one lookup for this long and nothing else. */
 export const LOOKUP_DEADLINE_MS = 5_000;
-/** How long an answer is taken for true; an unknown user is asked for again at once. */
+/** How long an answer is taken for true. */
 export const LOOKUP_LIFETIME_MS = 60_000;
+/** A name that is not known may be added any moment; asking for it at every start would cost more than the start. */
+export const UNKNOWN_LIFETIME_MS = 5_000;
 const MAXIMUM_REMEMBERED = 1_000;
 /** What useradd(8) and Active Directory bridges give out; the leading letter keeps a name from being read as an option. */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$/;
@@ -65,7 +67,7 @@ export async function lookUpAccount(name: string): Promise<Account> {
   return { ...entry, groups: groups.stdout.trim().split(/\s+/).map(Number) };
 }
 
-/** Remembers good answers, and asks once for many who ask at the same time. */
+/** Remembers answers (no answer is none), and asks once for many who ask at the same time. */
 export function rememberLookups(lookUp: Lookup, now: () => number = () => performance.now()): Lookup {
   const remembered = new Map<string, { until: number; account: Promise<Account> }>();
   return (name) => {
@@ -74,7 +76,11 @@ export function rememberLookups(lookUp: Lookup, now: () => number = () => perfor
     const account = lookUp(name);
     if (remembered.size >= MAXIMUM_REMEMBERED) remembered.clear();
     remembered.set(name, { until: now() + LOOKUP_LIFETIME_MS, account });
-    account.catch(() => remembered.delete(name));
+    account.catch((error: unknown) => {
+      const unknown = error instanceof UserError && error.code === 'unknown';
+      if (unknown) remembered.set(name, { until: now() + UNKNOWN_LIFETIME_MS, account });
+      else remembered.delete(name);
+    });
     return account;
   };
 }

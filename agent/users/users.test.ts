@@ -1,7 +1,15 @@
 import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { resolveIdentity } from './identity.ts';
-import { type Account, LOOKUP_LIFETIME_MS, lookUpAccount, parsePasswd, rememberLookups, UserError } from './lookup.ts';
+import {
+  type Account,
+  LOOKUP_LIFETIME_MS,
+  lookUpAccount,
+  parsePasswd,
+  rememberLookups,
+  UNKNOWN_LIFETIME_MS,
+  UserError,
+} from './lookup.ts';
 
 const account = (name: string, uid: number): Account => ({
   name,
@@ -71,11 +79,21 @@ describe('remembered answers', () => {
     expect(asked).toBe(3);
   });
 
-  it('do not hold a failure', async () => {
+  it('forget an unknown name sooner, and that nobody answered at once', async () => {
     let known: Account[] = [];
-    const lookUp = rememberLookups((name) => knowing(...known)(name));
+    let now = 0;
+    let answers = true;
+    const lookUp = rememberLookups(
+      (name) => (answers ? knowing(...known)(name) : Promise.reject(new UserError('no_answer', 'silence'))),
+      () => now,
+    );
     await expect(lookUp('alice')).rejects.toThrow('does not know');
     known = [account('alice', 5)];
+    await expect(lookUp('alice')).rejects.toThrow('does not know');
+    now = UNKNOWN_LIFETIME_MS;
+    answers = false;
+    await expect(lookUp('alice')).rejects.toThrow('silence');
+    answers = true;
     expect((await lookUp('alice')).uid).toBe(5);
   });
 });
