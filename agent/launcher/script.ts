@@ -20,8 +20,10 @@
  *
  * The shell says 128+n for a signal and for an exit with such a code; its job table knows which of the two it was.
  * SIGINT and SIGQUIT are ignored in anything that a shell puts into the background: the job script resets them.
+ * Descriptors that the agent had inherited are closed first, as far as a shell can name them (3 to 9).
  */
-export const LAUNCHER_SCRIPT = `set -f
+export const LAUNCHER_SCRIPT = `exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+set -f
 umask 077
 fifo=$1 boot=$2 adjust=$3 setsid=$4 setpriv=$5 shell=$6
 tab=$(printf '\\t')
