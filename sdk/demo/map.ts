@@ -9,11 +9,13 @@ const words = new Map<string, Map<number, number>>();
 let total = 0;
 
 files.forEach((file, index) => {
-  for (const [word] of readFileSync(file, 'utf8')
+  // Addresses are not prose.
+  const text = readFileSync(file, 'utf8')
     .toLowerCase()
-    .matchAll(/\p{L}+/gu)) {
+    .replaceAll(/https?:\/\/[^\s)\]>]+/g, ' ');
+  for (const [word] of text.matchAll(/\p{L}+/gu)) {
     let counts = words.get(word);
-    if (counts === undefined) words.set(word, (counts = new Map()));
+    if (counts === undefined) words.set(word, (counts = new Map<number, number>()));
     counts.set(index, (counts.get(index) ?? 0) + 1);
     total += 1;
   }

@@ -24,7 +24,8 @@ const ranked = [...words]
   .map(([word, counts]) => ({ word, count: counts.reduce((sum, [, n]) => sum + n, 0), files: counts.length }))
   .sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1));
 
-writeFileSync(`${output}.new`, JSON.stringify({ files, words: Object.fromEntries([...words].sort()) }));
+const sorted = [...words].sort(([a], [b]) => (a < b ? -1 : 1));
+writeFileSync(`${output}.new`, JSON.stringify({ files, words: Object.fromEntries(sorted) }));
 renameSync(`${output}.new`, output);
 
 const total = ranked.reduce((all, { count }) => all + count, 0);

@@ -91,8 +91,8 @@ function toStates(command: Command, texts: readonly string[]): JobStateName[] {
   });
 }
 
-function emptyText({ limit: _limit, all: _all, ...filters }: JobsOptions): string {
-  return Object.keys(filters).length > 0
+function emptyText({ state, queue, user, name, definition, since }: JobsOptions): string {
+  return [state, queue, user, name, definition, since].some((filter) => filter !== undefined)
     ? 'no job matches; `galley jobs` lists all'
     : 'no jobs yet; submit one: galley submit -- echo hello';
 }

@@ -67,7 +67,7 @@ export async function describeBatch(client: GalleyClient, { mapIds, mergeId }: B
     for await (const chunk of client.readWholeLog(first.summary.jobId, { tailLines: 20 })) log.push(chunk.data);
   }
   throw new CliError(
-    `${failed.length} of ${jobs.length} jobs failed; the first: ${describeEnd(first.summary)}\n${Buffer.concat(log)}`,
+    `${failed.length} of ${jobs.length} jobs failed; the first: ${describeEnd(first.summary)}\n${Buffer.concat(log).toString()}`,
   );
 }
 

@@ -1,0 +1,32 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { SubmitJobRequestSchema, SubmitJobsRequestSchema } from '@galley/proto';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { splitIntoBatches } from './submit-batches.ts';
+
+test('batches keep every job in order and stay within the limits', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 300 }), { maxLength: 60 }),
+      fc.record({ jobs: fc.integer({ min: 1, max: 8 }), bytes: fc.integer({ min: 400, max: 1_000 }) }),
+      (lengths, limits) => {
+        const jobs = lengths.map((length, index) =>
+          create(SubmitJobRequestSchema, { jobId: String(index), comment: 'x'.repeat(length) }),
+        );
+        const batches = splitIntoBatches(jobs, limits);
+        expect(batches.flat()).toEqual(jobs);
+        for (const batch of batches) {
+          expect(batch.length).toBeGreaterThan(0);
+          expect(batch.length).toBeLessThanOrEqual(limits.jobs);
+          const encoded = toBinary(SubmitJobsRequestSchema, create(SubmitJobsRequestSchema, { jobs: batch }));
+          expect(encoded.byteLength).toBeLessThanOrEqual(limits.bytes);
+        }
+      },
+    ),
+  );
+});
+
+test('a job that is too large by itself goes alone, and the server says so', () => {
+  const jobs = [10, 5_000, 10].map((length) => create(SubmitJobRequestSchema, { comment: 'x'.repeat(length) }));
+  expect(splitIntoBatches(jobs, { jobs: 10, bytes: 1_000 }).map((batch) => batch.length)).toEqual([1, 1, 1]);
+});
