@@ -165,7 +165,8 @@ function vacate(directory: string): void {
 /**
  * Opens the agent's own group, named `group`, on v2. Root outside of a container hangs it below the root of the
  * tree; anybody else needs a delegated subtree, which is the control group that the agent was started in
- * (systemd: `Delegate=yes`). Undefined when not one controller can be had.
+ * (systemd: `Delegate=yes`, and `KillMode=process`, or a restart of the service takes supervisors and jobs with it).
+ * Undefined when not one controller can be had.
  */
 export function openV2(mount: Mount, group: string, root: boolean): { hierarchy?: Hierarchy; limits: LimitReport } {
   const own = join(mount.directory, mount.own);
