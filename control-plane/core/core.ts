@@ -78,7 +78,8 @@ export class Core {
     const { changes, outputs } = state.buffer;
     if (changes.length > 0 || state.clusterDirty || state.raiseEpoch) {
       const { epoch, sequence } = state.position;
-      state.position = state.raiseEpoch ? { epoch: epoch + 1, sequence: 1 } : { epoch, sequence: sequence + 1 };
+      const raised = Math.max(epoch, state.witnessedEpoch) + 1;
+      state.position = state.raiseEpoch ? { epoch: raised, sequence: 1 } : { epoch, sequence: sequence + 1 };
       state.raiseEpoch = false;
       state.cluster = { ...state.cluster, epoch: state.position.epoch, wallMs: state.wallMs };
       state.clusterDirty = false;

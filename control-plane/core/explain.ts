@@ -49,10 +49,11 @@ function explainCapacity(core: CoreState, row: number): BlockerView | undefined 
       message: `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue. ${describeNeed(requirements)}; ${describeLargest(nodes)}`,
     };
   }
+  const serial = core.classes.serial[cls] as number;
   const usable = nodes.filter((node) => couldEver(node.offer, requirements));
-  const taking = usable.filter((node) => takesPlacements(core, node));
+  const taking = usable.filter((node) => takesPlacements(node) && !node.rejections.has(serial));
   if (taking.length === 0) {
-    const reasons = new Set(usable.map((node) => node.rejection).filter((reason) => reason !== ''));
+    const reasons = new Set(usable.flatMap((node) => node.rejections.get(serial)?.reason ?? []));
     const why = reasons.size > 0 ? `: ${[...reasons].join('; ')}` : '';
     return {
       code: 'no_ready_node',

@@ -36,6 +36,8 @@ export const MAX_NODE_LOSS_ATTEMPTS = 10;
 /** The shortest and longest pause after a node rejected a placement. */
 export const MIN_REJECTION_BACKOFF_MS = 250;
 export const MAX_REJECTION_BACKOFF_MS = 10 * 60_000;
+/** Classes whose rejection a node is remembered for; beyond that it takes nothing until one is forgotten. */
+export const MAX_REJECTIONS_PER_NODE = 256;
 
 /** Steps of background work (dependents of ended jobs, jobs of deleted queues) that one turn takes. */
 export const BACKGROUND_STEPS = 2_000;

@@ -59,6 +59,7 @@ export class CoreLoader {
     const cluster = options.cluster === undefined ? NEW_CLUSTER : decodeRecord<ClusterRecord>(options.cluster);
     this.isNew = options.cluster === undefined;
     this.core = new CoreState(cluster, position, options.wallMs);
+    if (integrity.kind === 'behind') this.core.witnessedEpoch = Math.max(position.epoch, integrity.witness.epoch);
     const message = lossMessage(integrity, position);
     if (message !== undefined) this.core.loss = { cause: 'loss', message, sinceMs: this.core.wallMs };
   }

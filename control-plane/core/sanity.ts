@@ -90,13 +90,18 @@ function checkPlaced(core: CoreState): void {
 }
 
 function checkNode(node: Node): void {
-  const kept = [node.freeMilliVcpu, node.freeMemoryBytes, ...[...node.freeNamed].sort()].join();
+  const kept = describeFree(node);
   recomputeFree(node);
-  const derived = [node.freeMilliVcpu, node.freeMemoryBytes, ...[...node.freeNamed].sort()].join();
+  const derived = describeFree(node);
   assert(kept === derived, `node ${node.name} keeps ${kept} free, its attempts say ${derived}`);
   const unanswered = [...node.attempts.values()].filter((placed) => !placed.accepted).length;
   assert(
     unanswered === node.unanswered,
     `node ${node.name} counts ${node.unanswered} unanswered placements, has ${unanswered}`,
   );
+}
+
+function describeFree(node: Node): string {
+  const named = [...node.freeNamed].map(([name, count]) => `${name}=${count}`).toSorted();
+  return [node.freeMilliVcpu, node.freeMemoryBytes, ...named].join();
 }

@@ -111,9 +111,8 @@ export interface Node {
   lost: boolean;
   silent: boolean;
   waitExpired: boolean;
-  /** Elapsed time before which nothing is placed here: it rejected something. */
-  backoffUntilMs: number;
-  rejection: string;
+  /** Classes that the node rejected, by the class's serial: not offered to it again before `untilMs` of elapsed time. */
+  readonly rejections: Map<number, { readonly untilMs: number; readonly reason: string }>;
   /** What is really free, rounded up; Infinity when not known. */
   measuredMemoryBytes: number;
   freeMilliVcpu: number;
@@ -171,6 +170,8 @@ export class CoreState {
   clusterDirty = false;
   position: Position;
   raiseEpoch = false;
+  /** The highest epoch that anybody has seen. */
+  witnessedEpoch: number;
   loss: Pause | undefined;
   restored: Pause | undefined;
   awaitedNodes: Set<string>;
@@ -184,6 +185,7 @@ export class CoreState {
   constructor(cluster: ClusterRecord, position: Position, wallMs: number) {
     this.cluster = cluster;
     this.position = position;
+    this.witnessedEpoch = position.epoch;
     this.awaitedNodes = new Set(cluster.awaitedNodes);
     this.wallMs = Math.max(wallMs, cluster.wallMs);
   }

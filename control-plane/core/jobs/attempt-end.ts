@@ -96,7 +96,7 @@ export function loseAttempt(core: CoreState, placed: Placed, reason: string, lea
 export function takeBack(core: CoreState, placed: Placed): void {
   const { row, node } = placed;
   removePlaced(core, placed);
-  refreshNode(core, node);
+  refreshNode(node);
   core.jobs.set('attempt', row, placed.attempt - 1);
   if (core.jobs.has(row, JobFlag.terminateRequested)) {
     setState(core, row, JobState.runnable);

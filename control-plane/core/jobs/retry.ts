@@ -48,5 +48,5 @@ export function visibleExitCode(outcome: Pick<AttemptOutcome, 'exitCode' | 'sign
 
 /** Whether a policy names the loss of the host: what makes `fenced` the default of `onNodeLost`. */
 export function namesHostLoss(policy: RetryPolicy): boolean {
-  return policy.rules.some((rule) => rule.action === 'retry' && /^Host EC2/.test(rule.onStatusReason));
+  return policy.rules.some((rule) => rule.action === 'retry' && rule.onStatusReason.startsWith('Host EC2'));
 }

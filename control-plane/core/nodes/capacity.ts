@@ -1,6 +1,6 @@
 import { assert } from '../assert.ts';
-import { MEASURED_MEMORY_PARTS } from '../limits.ts';
-import type { CoreState, Node } from '../state.ts';
+import { MAX_REJECTIONS_PER_NODE, MEASURED_MEMORY_PARTS } from '../limits.ts';
+import type { Node } from '../state.ts';
 import { type NodeOffer, NodeState, type Requirements } from '../types.ts';
 
 /** Takes resources from a node (`sign` 1) or gives them back (-1). */
@@ -21,12 +21,12 @@ export function recomputeFree(node: Node): void {
 }
 
 /** Whether a node takes placements now. */
-export function takesPlacements(core: CoreState, node: Node): boolean {
+export function takesPlacements(node: Node): boolean {
   return (
     node.state === NodeState.ready &&
     node.offer.takesJobs &&
     node.unanswered < node.credit &&
-    core.elapsedMs >= node.backoffUntilMs &&
+    node.rejections.size < MAX_REJECTIONS_PER_NODE &&
     node.environment.enabled
   );
 }
@@ -37,9 +37,9 @@ export function placeableMemory(node: Node): number {
 }
 
 /** Brings a node's place in the capacity index up to date; wakes parked classes when it has more room than before. */
-export function refreshNode(core: CoreState, node: Node): void {
+export function refreshNode(node: Node): void {
   const { index } = node.environment;
-  if (!takesPlacements(core, node)) {
+  if (!takesPlacements(node)) {
     index.update(node.slot, 0, 0);
     return;
   }

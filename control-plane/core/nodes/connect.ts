@@ -47,11 +47,10 @@ export function connectNode(core: CoreState, input: NodeConnected): Replies['nod
     bootId: input.bootId,
     lastHeardElapsedMs: core.elapsedMs,
     lastSeenAtMs: core.wallMs,
-    backoffUntilMs: 0,
-    rejection: '',
     orphans: [],
     version: node.version + 1,
   });
+  node.rejections.clear();
   if (incarnationBefore !== input.incarnation) {
     node.sequence = 0;
     node.ghosts.clear();
@@ -74,6 +73,7 @@ function refuse(code: Refusal['code'], field: string, message: string): Refusal 
 /** An agent that was sent more than this store has proves a loss: nothing is placed until an operator accepts it. */
 function noteWitness(core: CoreState, { witness, node }: NodeConnected): void {
   const { epoch, sequence } = core.position;
+  core.witnessedEpoch = Math.max(core.witnessedEpoch, witness.epoch);
   const ahead = witness.epoch > epoch || (witness.epoch === epoch && witness.sequence > sequence);
   if (!ahead || core.loss !== undefined) return;
   const message = `node "${node}" has seen position ${witness.epoch}.${witness.sequence}, this store ends at ${epoch}.${sequence}: committed work is missing`;
@@ -109,8 +109,7 @@ export function addNode(
     lost: false,
     silent: false,
     waitExpired: false,
-    backoffUntilMs: 0,
-    rejection: '',
+    rejections: new Map(),
     measuredMemoryBytes: Number.POSITIVE_INFINITY,
     freeMilliVcpu: 0,
     freeMemoryBytes: 0,
@@ -147,14 +146,18 @@ function reconcile(core: CoreState, node: Node, input: NodeConnected): AttemptKe
   }
   const release: AttemptKey[] = [];
   const reported = new Set<string>();
+  const reportedSequences = new Set<number>();
   for (const report of input.attempts) {
     reported.add(ghostKey(report.jobId, report.attempt));
+    reportedSequences.add(report.placementSequence);
     if (applyReport(core, node, report)) release.push({ jobId: report.jobId, attempt: report.attempt });
   }
   for (const key of [...node.ghosts.keys()]) if (!reported.has(key)) node.ghosts.delete(key);
   recomputeFree(node);
-  for (const placed of [...node.attempts.values()]) {
-    if (reported.has(ghostKey(core.jobs.id(placed.row), placed.attempt))) {
+  // The node ignores what is not above its watermark: what is sent again goes in order.
+  const inOrder = [...node.attempts.values()].sort((a, b) => a.sequence - b.sequence);
+  for (const placed of inOrder) {
+    if (reportedSequences.has(placed.sequence)) {
       if (core.jobs.has(placed.row, JobFlag.terminateRequested)) emitStop(core, placed);
     } else if (placed.sequence > input.watermark) emitPlacement(core, queueOf(core, placed.row), placed);
     else loseAttempt(core, placed, 'the agent no longer knows this attempt', false);

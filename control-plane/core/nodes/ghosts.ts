@@ -16,5 +16,5 @@ export function layGhost(core: CoreState, node: Node, key: string): void {
   node.ghosts.delete(key);
   chargeNode(node, ghost.requirements, -1);
   writeNode(core, node);
-  refreshNode(core, node);
+  refreshNode(node);
 }

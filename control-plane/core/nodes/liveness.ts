@@ -34,10 +34,11 @@ function noteSilence(core: CoreState, node: Node): void {
     node.silent = true;
     updateNodeState(core, node, 'no word from its agent for 15 seconds');
   }
-  if (node.backoffUntilMs > 0 && core.elapsedMs >= node.backoffUntilMs) {
-    node.backoffUntilMs = 0;
-    node.rejection = '';
-    refreshNode(core, node);
+  for (const [cls, { untilMs }] of node.rejections) {
+    if (core.elapsedMs < untilMs) continue;
+    node.rejections.delete(cls);
+    node.environment.freed = true;
+    refreshNode(node);
   }
 }
 

@@ -29,7 +29,7 @@ export function updateNodeState(core: CoreState, node: Node, reason: string): vo
     node.state = to;
     emit(core, { kind: 'nodeChanged', account: node.account, node: node.name, from, to, reason });
   }
-  refreshNode(core, node);
+  refreshNode(node);
 }
 
 /** A sentence that says why a node is in its state. */
@@ -47,8 +47,6 @@ export function stateReason(node: Node): string {
     case NodeState.off:
       return 'an operator confirmed that it is off';
     default:
-      return node.offer.takesJobs
-        ? node.rejection
-        : 'limits are not enforced; start its agent with --allow-unlimited to use it';
+      return node.offer.takesJobs ? '' : 'limits are not enforced; start its agent with --allow-unlimited to use it';
   }
 }

@@ -18,7 +18,8 @@ export function applyReport(core: CoreState, node: Node, report: AttemptReport):
   const row = core.jobs.findById(report.jobId);
   const placed = row === NONE ? undefined : core.placed[core.jobs.get('placed', row)];
   if (placed !== undefined && placed.node === node && placed.attempt === report.attempt) {
-    advance(core, placed, report);
+    // A rejected attempt is placed again under its number: the sequence tells a late rejection from one of this placement.
+    if (placed.sequence === report.placementSequence) advance(core, placed, report);
     return over;
   }
   const key = ghostKey(report.jobId, report.attempt);
@@ -40,7 +41,7 @@ function advance(core: CoreState, placed: Placed, report: AttemptReport): void {
     placed.accepted = true;
     placed.node.unanswered -= 1;
     markDirty(core, placed.row);
-    refreshNode(core, placed.node);
+    refreshNode(placed.node);
   }
   switch (report.phase) {
     case 'accepted':
@@ -87,8 +88,11 @@ function reject(core: CoreState, placed: Placed, report: AttemptReport): void {
   const { node } = placed;
   const wanted = report.rejection?.retryAfterMs ?? 0;
   const backoff = Math.min(MAX_REJECTION_BACKOFF_MS, Math.max(MIN_REJECTION_BACKOFF_MS, wanted));
-  node.backoffUntilMs = Math.max(node.backoffUntilMs, core.elapsedMs + backoff);
-  node.rejection = report.rejection?.reason ?? '';
+  const reason = report.rejection?.reason ?? '';
+  node.rejections.set(core.classes.serial[core.jobs.get('class', placed.row)] as number, {
+    untilMs: core.elapsedMs + backoff,
+    reason,
+  });
   takeBack(core, placed);
 }
 

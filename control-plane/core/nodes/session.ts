@@ -29,7 +29,7 @@ export function nodeHeartbeat(core: CoreState, input: NodeHeartbeat): boolean {
   const measured = measuredMemory(node.offer, input.memoryAvailableBytes);
   if (measured !== node.measuredMemoryBytes) {
     node.measuredMemoryBytes = measured;
-    refreshNode(core, node);
+    refreshNode(node);
   }
   return true;
 }
@@ -42,7 +42,7 @@ export function nodeOfferChanged(core: CoreState, input: NodeOfferChanged): bool
   node.version += 1;
   recomputeFree(node);
   writeNode(core, node);
-  refreshNode(core, node);
+  refreshNode(node);
   return true;
 }
 
@@ -52,6 +52,6 @@ export function nodeDisconnected(core: CoreState, input: NodeDisconnected): unde
   if (node === undefined) return undefined;
   node.connected = false;
   node.credit = 0;
-  refreshNode(core, node);
+  refreshNode(node);
   return undefined;
 }

@@ -49,6 +49,7 @@ function unparkWhatMayFit(core: CoreState): void {
 /** The node that the next job of a class goes to, if any has room. */
 export function findNode(core: CoreState, queue: Queue, cls: number): Node | undefined {
   const requirements = core.classes.requirements(cls);
+  const serial = core.classes.serial[cls] as number;
   for (const environment of queue.environments) {
     if (!environment.enabled) continue;
     const from = environment.placement === 'spread' ? environment.cursor : 0;
@@ -56,6 +57,7 @@ export function findNode(core: CoreState, queue: Queue, cls: number): Node | und
       const node = environment.nodesBySlot[slot];
       return (
         node !== undefined &&
+        !node.rejections.has(serial) &&
         requirements.named.every(({ name, count }) => (node.freeNamed.get(name) ?? 0) >= count) &&
         takesFeatures(node.offer, requirements)
       );
@@ -103,7 +105,7 @@ export function addPlaced(core: CoreState, attempt: Omit<Placed, 'slot'>): Place
   attempt.node.attempts.set(attempt.row, placed);
   if (!attempt.accepted) attempt.node.unanswered += 1;
   chargeNode(attempt.node, attempt.requirements, 1);
-  refreshNode(core, attempt.node);
+  refreshNode(attempt.node);
   return placed;
 }
 
@@ -116,7 +118,7 @@ export function removePlaced(core: CoreState, placed: Placed, keepCharged = fals
   node.attempts.delete(row);
   if (!placed.accepted) node.unanswered -= 1;
   if (!keepCharged) chargeNode(node, placed.requirements, -1);
-  refreshNode(core, node);
+  refreshNode(node);
 }
 
 /** Sends an attempt to its node, or sends it again: the node tells by the sequence. */

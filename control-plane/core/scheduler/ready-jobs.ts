@@ -36,7 +36,7 @@ export class ReadyJobs {
       classes.tail[cls] = row;
     } else {
       classes.heap[cls] ??= [];
-      const heap = classes.heap[cls] as number[];
+      const heap = classes.heap[cls];
       heap.push(row);
       jobs.setFlag(row, JobFlag.inHeap, true);
       this.up(heap, heap.length - 1);

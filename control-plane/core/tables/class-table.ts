@@ -28,6 +28,9 @@ export class ClassTable {
   readonly place: number[] = [];
   /** Did not fit when it was last tried; waits for capacity. */
   readonly parked: boolean[] = [];
+  /** Never used twice, unlike the row. */
+  readonly serial: number[] = [];
+  private serials = 0;
   private readonly references: number[] = [];
   private readonly free: number[] = [];
   private readonly extras = new Interner<Pick<Requirements, 'named' | 'features'>>();
@@ -77,6 +80,7 @@ export class ClassTable {
     this.ready[row] = 0;
     this.place[row] = NONE;
     this.parked[row] = false;
+    this.serial[row] = ++this.serials;
     this.references[row] = 1;
     this.index.insert(row);
     return row;

@@ -21,7 +21,6 @@ import {
   type Output,
   type PlaceOutput,
   type Reply,
-  type Submitted,
 } from '../types.ts';
 import type { EndedJob } from '../view.ts';
 
@@ -72,6 +71,8 @@ export class TestCluster {
   private readonly records = new Map<string, { key: Uint8Array; value: Uint8Array }>();
   private position = { epoch: 1, sequence: 0 };
   private sessions = 0;
+  /** What the specs of jobs with dependencies would say; the shell reads them from the store. */
+  private readonly dependencies = new Map<number, NewJob['dependsOn']>();
 
   constructor() {
     this.core = this.load();
@@ -88,6 +89,13 @@ export class TestCluster {
 
   apply<I extends Input>(input: I): Reply<I> {
     return this.core.apply(input);
+  }
+
+  /** A turn that is applied, and lost with the process before it was committed. */
+  crash(): void {
+    this.core.schedule(1_000);
+    this.core.takeTurn();
+    this.restart();
   }
 
   /** One whole turn: time passes, what fits is placed, the batch is committed, every index is derived anew. */
@@ -133,14 +141,18 @@ export class TestCluster {
       dependsOn: job.dependsOn.map((dependency) => ({ ...dependency, ended: this.endedFact(dependency.jobId) })),
     }));
     const factsTurn = this.core.view.turn;
-    return this.apply({ kind: 'submitJobs', mode: 'each', jobs: withFacts, submittedBy: 'admin', factsTurn });
+    const answers = this.apply({ kind: 'submitJobs', mode: 'each', jobs: withFacts, submittedBy: 'admin', factsTurn });
+    for (const [at, answer] of answers.entries()) {
+      if (answer.ok) this.dependencies.set(answer.number, (jobs[at] as NewJob).dependsOn);
+    }
+    return answers;
   }
 
   /** Submits one job that must be accepted; its number. */
   accept(job: NewJob): number {
     const [answer] = this.submit(job);
     if (answer?.ok !== true) throw new Error(`refused: ${JSON.stringify(answer)}`);
-    return (answer as Submitted).number;
+    return answer.number;
   }
 
   /** Connects a node with room for 4 jobs of `newJob`'s size, unless told otherwise. */
@@ -228,9 +240,6 @@ export class TestCluster {
       loader.dependencies(number, known(this.dependencies.get(number), 'dependencies'));
     return loader.finish();
   }
-
-  /** What the specs of jobs with dependencies would say; the shell reads them from the store. */
-  readonly dependencies = new Map<number, NewJob['dependsOn']>();
 }
 
 export function attemptReport(
