@@ -119,7 +119,9 @@ async function findNode(client: GalleyClient, name: string): Promise<Node | unde
   }
 }
 
+const CONNECTION_VARIABLES = new Set(['GALLEY_ADDRESS', 'GALLEY_TOKEN', 'GALLEY_ACCOUNT', 'GALLEY_DATA_DIR']);
+
 /** What the data directory says must not be overruled by what the caller's shell says. */
 function withoutGalley(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('GALLEY_')));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !CONNECTION_VARIABLES.has(name)));
 }

@@ -29,7 +29,12 @@ export interface AgentOptions {
   readonly nodeName?: string;
   readonly computeEnvironment?: string;
   readonly allowUnlimited?: boolean;
+  readonly account?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Countable things that the node offers, whole units by name. */
+  readonly namedResources?: Readonly<Record<string, number>>;
+  /** What the host keeps for itself. Default: 5 %, and at least 1 GiB of memory. */
+  readonly reserve?: { readonly percent?: number; readonly memoryBytes?: number; readonly milliVcpu?: number };
   readonly signal?: AbortSignal;
 }
 

@@ -14,8 +14,14 @@ export interface ErrorText {
 export function describeError(error: unknown, address?: string): ErrorText {
   if (error instanceof CliError) return { lines: [error.message], hints: error.hints, exitCode: error.exitCode };
   if (error instanceof GalleyError) return describeGalleyError(error, address);
+  if (isExpected(error)) return { lines: [error.message], hints: [], exitCode: EXIT_GALLEY };
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { lines: [`this is a bug in galley: ${text}`], hints: [], exitCode: EXIT_GALLEY };
+}
+
+/** Errors with a code of letters are somebody's answer (`EACCES`, a server's `PORT_IN_USE`), with a sentence. */
+function isExpected(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
 }
 
 function describeGalleyError(error: GalleyError, address: string | undefined): ErrorText {

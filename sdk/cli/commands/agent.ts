@@ -7,7 +7,7 @@ import { CliError } from '../exit.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { note } from '../output.ts';
-import { collectPairs } from '../parse.ts';
+import { collectCounts, collectPairs, parseCpus, parseInteger, parseSize } from '../parse.ts';
 import { serveUntilSignal } from '../serve.ts';
 
 interface AgentCommandOptions {
@@ -16,6 +16,10 @@ interface AgentCommandOptions {
   readonly label?: Readonly<Record<string, string>>;
   readonly allowUnlimited?: boolean;
   readonly stateDir?: string;
+  readonly named?: Readonly<Record<string, number>>;
+  readonly reservePercent?: number;
+  readonly reserveMemory?: number;
+  readonly reserveCpus?: number;
 }
 
 export function agentCommand(host: Host): Command {
@@ -24,11 +28,15 @@ export function agentCommand(host: Host): Command {
     .option('--environment <name>', 'compute environment that the node joins (default: default)')
     .option('--label <name=value>', 'label of the node; may be repeated', collectPairs)
     .option('--allow-unlimited', 'take jobs although a limit cannot be enforced here')
+    .option('--named <name=count>', 'countable thing that the node offers, as gpu=2; may be repeated', collectCounts)
+    .option('--reserve-percent <number>', 'of CPUs and memory kept for the host (default: 5)', parseInteger(0, 90))
+    .option('--reserve-memory <size>', 'at least so much memory kept for the host (default: 1g)', parseSize)
+    .option('--reserve-cpus <number>', 'at least so many vCPUs kept for the host (default: 0)', parseCpus)
     .option('--state-dir <directory>', "the agent's own state (default: agent below the data directory)");
   return command.action(() =>
     host.run(command, async (session) => {
       const options = command.opts<AgentCommandOptions>();
-      const { address, token } = compileOptions(session.connection);
+      const { address, token, account } = compileOptions(session.connection);
       if (token === undefined) {
         throw new CliError(`an agent needs a token for ${address}`, ['GALLEY_TOKEN=... galley agent', 'galley up']);
       }
@@ -41,6 +49,9 @@ export function agentCommand(host: Host): Command {
         ...(options.name === undefined ? {} : { nodeName: options.name }),
         ...(options.environment === undefined ? {} : { computeEnvironment: options.environment }),
         ...(options.label === undefined ? {} : { labels: options.label }),
+        ...(account === '' ? {} : { account }),
+        ...(options.named === undefined ? {} : { namedResources: options.named }),
+        reserve: toReserve(options),
         ...(options.allowUnlimited === true ? { allowUnlimited: true } : {}),
       });
       writeRecord(dataDirectory, 'agent', { nodeName: agent.nodeName });
@@ -52,4 +63,12 @@ export function agentCommand(host: Host): Command {
       }
     }),
   );
+}
+
+function toReserve({ reservePercent, reserveMemory, reserveCpus }: AgentCommandOptions) {
+  return {
+    ...(reservePercent === undefined ? {} : { percent: reservePercent }),
+    ...(reserveMemory === undefined ? {} : { memoryBytes: reserveMemory }),
+    ...(reserveCpus === undefined ? {} : { milliVcpu: Math.round(reserveCpus * 1000) }),
+  };
 }

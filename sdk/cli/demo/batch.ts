@@ -7,7 +7,8 @@ import { describeEnd } from '../job-exit.ts';
 import type { Stage } from './stage.ts';
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
-const MAP_VCPUS = 0.5;
+/** Fits a host with one core, of which it keeps a part for itself. */
+const VCPUS = 0.5;
 /** A demo that hangs is worse than one that fails. */
 const JOB_TIMEOUT_SECONDS = 120;
 
@@ -24,7 +25,7 @@ export async function submitBatch(client: GalleyClient, stage: Stage): Promise<B
     jobId: randomUUID(),
     jobName: 'demo-map',
     command: [stage.node, stage.mapScript, list, output],
-    resources: { vcpus: MAP_VCPUS, memoryBytes: MEMORY_BYTES },
+    resources: { vcpus: VCPUS, memoryBytes: MEMORY_BYTES },
   }));
   const mapIds = maps.map(({ jobId }) => jobId);
   const merge: JobRequest = {
@@ -32,7 +33,7 @@ export async function submitBatch(client: GalleyClient, stage: Stage): Promise<B
     jobId: randomUUID(),
     jobName: 'demo-merge',
     command: [stage.node, stage.mergeScript, stage.index, ...stage.parts.map(({ output }) => output)],
-    resources: { vcpus: 1, memoryBytes: 2 * MEMORY_BYTES },
+    resources: { vcpus: VCPUS, memoryBytes: 2 * MEMORY_BYTES },
     dependsOn: mapIds,
   };
   const results = await client.submitJobs([...maps, merge], { mode: 'atomic' });
