@@ -48,6 +48,7 @@ export class LevelStore implements Store {
   readonly #ballast: Ballast;
   readonly #head: HeadWriter;
   readonly #onWarning: (error: unknown) => void;
+  readonly #sync: boolean;
   #state: 'live' | 'dead' | 'closed' = 'live';
   #position: Position;
   #integrity: Integrity;
@@ -65,6 +66,7 @@ export class LevelStore implements Store {
     this.#lock = lock;
     this.#ballast = ballast;
     this.#onWarning = options.onWarning;
+    this.#sync = !options.unsafeNoSync;
     this.#position = census.newest;
     // Recovery wrote all that it read from logs into tables before open returned.
     this.#settledSequence = census.newest.sequence;
@@ -151,7 +153,7 @@ export class LevelStore implements Store {
     try {
       if (raisesEpoch) await this.#settle();
       else await this.#requireFreeSlot(position.sequence);
-      await this.#database.batch(operations, { sync: true });
+      await this.#database.batch(operations, { sync: this.#sync });
     } catch (error) {
       if (this.#state === 'live') this.#state = 'dead';
       throw new StoreError(

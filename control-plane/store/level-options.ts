@@ -27,6 +27,11 @@ export interface LevelStoreOptions extends FileSystemOptions {
   readonly ballastBytes?: number;
   /** The least time between two writes of HEAD, in ms. Default `HEAD_INTERVAL_MS`. */
   readonly headIntervalMs?: number;
+  /**
+   * Commit without waiting for the disk: a power cut then takes acknowledged work. Only for the test that shows that it
+   * would. Default false.
+   */
+  readonly unsafeNoSync?: boolean;
   /** What went wrong off the commit path and will be tried again: HEAD was not written, the log not settled. Default: ignored. */
   readonly onWarning?: (error: unknown) => void;
 }
@@ -37,6 +42,7 @@ export interface CompiledLevelOptions {
   readonly writeBufferBytes: number;
   readonly ballastBytes: number;
   readonly headIntervalMs: number;
+  readonly unsafeNoSync: boolean;
   readonly onWarning: (error: unknown) => void;
 }
 
@@ -48,6 +54,7 @@ export function compileOptions(options: LevelStoreOptions): CompiledLevelOptions
     writeBufferBytes,
     ballastBytes: options.ballastBytes ?? ballastBytesFor(writeBufferBytes),
     headIntervalMs: options.headIntervalMs ?? HEAD_INTERVAL_MS,
+    unsafeNoSync: options.unsafeNoSync ?? false,
     onWarning: options.onWarning ?? (() => {}),
   };
 }

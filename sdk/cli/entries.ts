@@ -10,7 +10,7 @@ export interface ServerOptions {
   readonly port?: number;
   readonly allowMemoryFileSystem?: boolean;
   readonly insecureListen?: boolean;
-  readonly log?: { readonly level: string };
+  readonly logLevel?: string;
   readonly signal?: AbortSignal;
 }
 

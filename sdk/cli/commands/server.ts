@@ -36,7 +36,7 @@ export function serverCommand(host: Host): Command {
         ...(options.host === undefined ? {} : { host: options.host }),
         ...(options.allowMemoryFileSystem === true ? { allowMemoryFileSystem: true } : {}),
         ...(options.insecureListen === true ? { insecureListen: true } : {}),
-        ...(options.logLevel === undefined ? {} : { log: { level: options.logLevel } }),
+        ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
       });
       writeRecord(dataDir, 'server');
       note(session, `galley: the control plane listens on ${server.address}, data in ${dataDir}`);
