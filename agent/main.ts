@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Inventory } from '@galley/proto';
+import { AttemptPhase, type Inventory } from '@galley/proto';
 import { destination, type Logger, pino } from 'pino';
 import { openCgroups } from './cgroup/open.ts';
 import { DiskGauge } from './heartbeat/disk.ts';
@@ -14,7 +14,7 @@ import { checkNodeName, nodeNameOf } from './inventory/node-name.ts';
 import { checkReserve, type Reserve } from './inventory/reserve.ts';
 import { Journal } from './journal/journal.ts';
 import { bootId, uptimeMs } from './launcher/boot.ts';
-import { AgentLogs } from './logs/logs.ts';
+import { AgentLogs, type EndedSource } from './logs/logs.ts';
 import type { LogPolicy } from './logs/policy.ts';
 import { ProcessRuntime } from './runtimes/process.ts';
 import { Attempts } from './session/attempts.ts';
@@ -136,11 +136,12 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
   attempts.on('forgotten', (key) => logs.forget(key));
   logs.onDiskFull((key, reason) => attempts.stopFor(key, reason));
   await attempts.recover();
-  await logs.recover(
-    Array.from(attempts.ended(), ({ key, report }) => {
-      return { key, jobNumber: report.jobNumber, lengths: report.logLengths.map(Number) };
-    }),
-  );
+  const ended: EndedSource[] = [];
+  for (const { key, report } of attempts.ended()) {
+    if (report.phase === AttemptPhase.REJECTED) await logs.discard(key);
+    else ended.push({ key, jobNumber: report.jobNumber, lengths: report.logLengths.map(Number) });
+  }
+  await logs.recover(ended);
 
   const lease = new Lease(directory, boot);
   const guard = new LeaseGuard({ lease, attempts, uptimeMs, log });

@@ -70,7 +70,7 @@ export function standingWarnings({ host, runtime, allowUnlimited }: Omit<Invento
     const consequence = allowUnlimited
       ? 'jobs run without them because of --allow-unlimited and can take the whole host'
       : 'every job is refused; start with --allow-unlimited to run jobs all the same';
-    warnings.push(`Limits are missing: ${consequence}. ${missing(runtime.limits).join('; ')}`);
+    warnings.push(`Limits are missing: ${consequence}. ${missingLimits(runtime.limits).join('; ')}`);
   }
   if (runtime.limits.swap !== ENFORCED) warnings.push(`swap of jobs is not limited: ${runtime.limits.swap}`);
   if (!host.agentIsRoot) {
@@ -80,7 +80,8 @@ export function standingWarnings({ host, runtime, allowUnlimited }: Omit<Invento
   return warnings;
 }
 
-function missing({ cpu, memory, pids }: LimitReport): string[] {
+/** `memory: unavailable: ...` for each limit without which a job could take the whole host. */
+export function missingLimits({ cpu, memory, pids }: LimitReport): string[] {
   return Object.entries({ cpu, memory, pids }).flatMap(([resource, state]) =>
     state === ENFORCED ? [] : [`${resource}: ${state}`],
   );

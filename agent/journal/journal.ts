@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StorePosition } from '@galley/proto';
+import { AttemptPhase, type StorePosition } from '@galley/proto';
 import type { AttemptKey } from './attempt-key.ts';
 import { JournalError } from './errors.ts';
 import { AttemptHistory, type EndedAttempt } from './history.ts';
@@ -149,17 +149,10 @@ export class Journal {
     return found;
   }
 
-  /** Everything acked that is remembered, newest first, at most `limit`. */
-  async rememberedAll(limit: number): Promise<EndedAttempt[]> {
+  /** Everything acked that is remembered, in large portions, the newest first. */
+  async *rememberedAll(): AsyncGenerator<readonly EndedAttempt[]> {
     await this.#flushAcked();
-    const all: EndedAttempt[] = [];
-    for await (const attempts of this.history.read()) {
-      for (const attempt of attempts.toReversed()) {
-        if (all.length >= limit) return all;
-        all.push(attempt);
-      }
-    }
-    return all;
+    yield* this.history.read();
   }
 
   async close(): Promise<void> {
@@ -187,13 +180,19 @@ export class Journal {
   async #moveAcked(): Promise<void> {
     const batch = [...this.#acked];
     try {
-      await this.history.append(batch.map(([, attempt]) => attempt));
-      const ids = batch.flatMap(([, { report }]) => (report.id === undefined ? [] : [report.id]));
-      await this.#file.append(
-        ids.map((id) => encodeRecord({ kind: 'acked', id })),
-        false,
+      // What never ran here is nobody's history.
+      const ran = batch.filter(([, { report }]) => report.phase !== AttemptPhase.REJECTED);
+      await this.history.append(ran.map(([, attempt]) => attempt));
+      const records = batch.flatMap(
+        ([
+          ,
+          {
+            report: { id, placementSequence },
+          },
+        ]) => (id === undefined ? [] : [encodeRecord({ kind: 'acked', id, placementSequence })]),
       );
-      for (const [key] of batch) this.#acked.delete(key);
+      await this.#file.append(records, false);
+      for (const [key, attempt] of batch) if (this.#acked.get(key) === attempt) this.#acked.delete(key);
     } catch {
       // A full disk, or the journal is closing: asked again later, at the latest by the report after the next start.
     }

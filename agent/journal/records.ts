@@ -31,8 +31,8 @@ export type JournalRecord =
   | { readonly kind: 'intent'; readonly placement: Placement; readonly arrival: Arrival }
   /** The attempt has ended or was rejected: its last report. */
   | { readonly kind: 'end'; readonly report: AttemptReport; readonly endedAtMs: number }
-  /** The control plane has the end. */
-  | { readonly kind: 'acked'; readonly id: AttemptId };
+  /** The control plane has the end that this placement of the attempt came to: a rejected one may be placed again. */
+  | { readonly kind: 'acked'; readonly id: AttemptId; readonly placementSequence: bigint };
 
 export const JOURNAL_FORMAT = 1;
 
@@ -61,13 +61,15 @@ function encodeValue(record: JournalRecord): Uint8Array {
     case 'end':
       return encodeEnd(record.report, record.endedAtMs);
     case 'acked':
-      return toBinary(AttemptIdSchema, record.id);
+      return Buffer.concat([int64(record.placementSequence), toBinary(AttemptIdSchema, record.id)]);
   }
 }
 
 export function decodeRecord(payload: Uint8Array): JournalRecord {
   const kind = KINDS[(payload[0] ?? 0) - 1];
-  const value = Buffer.from(payload.buffer, payload.byteOffset + 1, payload.byteLength - 1);
+  // A copy: byte fields are views of what was decoded, and would keep a whole file in memory.
+  const bytes = new Uint8Array(payload).subarray(1);
+  const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (kind === undefined) {
     throw new JournalError(
       'UNREADABLE',
@@ -82,7 +84,7 @@ export function decodeRecord(payload: Uint8Array): JournalRecord {
     case 'cluster':
       return { kind, clusterId: String(parse(value)['clusterId']) };
     case 'witness':
-      return { kind, position: fromBinary(StorePositionSchema, value) };
+      return { kind, position: fromBinary(StorePositionSchema, bytes) };
     case 'epoch':
       return { kind, epoch: value.readBigInt64LE() };
     case 'watermark':
@@ -92,14 +94,18 @@ export function decodeRecord(payload: Uint8Array): JournalRecord {
       const arrival = parse(value.subarray(1, 1 + length));
       return {
         kind,
-        placement: fromBinary(PlacementSchema, value.subarray(1 + length)),
+        placement: fromBinary(PlacementSchema, bytes.subarray(1 + length)),
         arrival: { bootId: String(arrival['bootId']), uptimeMs: Number(arrival['uptimeMs']) },
       };
     }
     case 'end':
-      return { kind, ...decodeEnd(value) };
+      return { kind, ...decodeEnd(bytes) };
     case 'acked':
-      return { kind, id: fromBinary(AttemptIdSchema, value) };
+      return {
+        kind,
+        placementSequence: value.readBigInt64LE(),
+        id: fromBinary(AttemptIdSchema, bytes.subarray(8)),
+      };
   }
 }
 
@@ -112,7 +118,7 @@ export function decodeEnd(value: Uint8Array): { report: AttemptReport; endedAtMs
   const buffer = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   return {
     endedAtMs: Number(buffer.readBigInt64LE()),
-    report: fromBinary(AttemptReportSchema, buffer.subarray(8)),
+    report: fromBinary(AttemptReportSchema, value.subarray(8)),
   };
 }
 

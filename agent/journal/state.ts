@@ -69,9 +69,13 @@ export function applyRecord(state: JournalState, record: JournalRecord): void {
       if (report.id !== undefined) state.attempts.set(attemptKey(report.id), { state: 'ended', report, endedAtMs });
       return;
     }
-    case 'acked':
-      state.attempts.delete(attemptKey(record.id));
+    case 'acked': {
+      const key = attemptKey(record.id);
+      const attempt = state.attempts.get(key);
+      const same = attempt?.state === 'ended' && attempt.report.placementSequence === record.placementSequence;
+      if (same) state.attempts.delete(key);
       return;
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LogStream } from '@galley/proto';
 import type { Logger } from 'pino';
@@ -117,6 +117,7 @@ export class AgentLogs implements AttemptLogs {
     }
     const lost = [...this.#positions.saved.keys()].filter((key) => !names.has(key));
     if (lost.length > 0) await this.#positions.remove(lost);
+    void this.#retention.sweep();
   }
 
   /** Who stops a job whose output fills the disk. */
@@ -152,6 +153,16 @@ export class AgentLogs implements AttemptLogs {
     }
     await this.#positions.put([saved(followed, 0)], false).catch(() => undefined);
     return Array.from(lengths, (length: number | undefined) => length ?? 0);
+  }
+
+  async discard(key: AttemptKey): Promise<void> {
+    for (const stream of this.#followed.get(key)?.streams ?? []) this.#watcher.remove(stream);
+    this.#followed.delete(key);
+    this.#unsaved.delete(key);
+    await this.#positions.remove([key]).catch(() => undefined);
+    await rm(join(this.#options.directory, key), { recursive: true, force: true }).catch((error: unknown) => {
+      this.#options.log.warn({ err: error, attempt: key }, 'the directory of an attempt could not be removed');
+    });
   }
 
   /** The control plane has the attempt's end. */

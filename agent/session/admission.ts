@@ -1,6 +1,7 @@
 import type { Inventory, Placement } from '@galley/proto';
 import type { LimitReport } from '../cgroup/cgroup.ts';
 import { boundsEverything } from '../cgroup/open.ts';
+import { missingLimits } from '../inventory/inventory.ts';
 import { placementLimits, unsupported } from './launch.ts';
 
 /** When a rejected job may be offered to this node again, in milliseconds. */
@@ -48,7 +49,7 @@ export function admit(placement: Placement, held: Held, rules: AdmissionRules): 
   const reason = unsupported(placement);
   if (reason !== undefined) return { reason, retryAfterMs: RETRY_MS.cannot };
   if (!rules.allowUnlimited && !boundsEverything(rules.limits)) {
-    const missing = unlimited(rules.limits).join('; ');
+    const missing = missingLimits(rules.limits).join('; ');
     return {
       reason: `this node cannot limit its jobs and was not started with --allow-unlimited (${missing})`,
       retryAfterMs: RETRY_MS.cannot,
@@ -56,13 +57,6 @@ export function admit(placement: Placement, held: Held, rules: AdmissionRules): 
   }
   const lack = lacking(placement, held, rules.inventory);
   return lack === undefined ? undefined : { reason: `no room: ${lack}`, retryAfterMs: RETRY_MS.noRoom };
-}
-
-/** `memory: unavailable: ...` for each limit that does not hold. */
-export function unlimited(limits: LimitReport): string[] {
-  return Object.entries(limits).flatMap(([resource, state]) =>
-    state === 'enforced' || resource === 'swap' ? [] : [`${resource}: ${state}`],
-  );
 }
 
 function lacking(placement: Placement, held: Held, inventory: Inventory): string | undefined {

@@ -5,6 +5,7 @@ import { create } from '@bufbuild/protobuf';
 import {
   type AttemptId,
   AttemptIdSchema,
+  AttemptPhase,
   type AttemptReport,
   type Inventory,
   OnNodeLost,
@@ -20,6 +21,7 @@ import type { Outcome, Runtime } from '../runtimes/runtime.ts';
 import { admit, emptyHeld, hold } from './admission.ts';
 import { type Attempt, attemptReport, type Phase, startDelay } from './attempt.ts';
 import { attemptLaunch, stopGraceSeconds } from './launch.ts';
+import type { ToldEnd } from './report-queue.ts';
 import { endedReport, LEASE_EXPIRED, rejectedReport } from './reports.ts';
 
 /** Attempts that are being started at once: what is beyond waits, accepted. */
@@ -28,6 +30,8 @@ const MAX_STARTING = 64;
 const NODE_STOP_GRACE_SECONDS = 5;
 /** A process that does not die holds what it has; it is looked at this often. */
 const LEFT_BEHIND_MS = 5_000;
+/** Stops of attempts that never came, kept for the case that they come late. */
+const MAX_NEVER_START = 10_000;
 /** A node whose state directory takes no new attempt is not asked again for so long. */
 const NO_DIRECTORY_RETRY_MS = 30_000;
 const NOT_STARTED_RETRY_MS = 1_000;
@@ -38,6 +42,8 @@ export interface AttemptLogs {
   open(attempt: LogSource): void;
   /** Final length of each stream in bytes, by LogStream value from OUTPUT; the rest is shipped from the directory. */
   finish(key: AttemptKey): Promise<readonly number[]>;
+  /** It never ran: removes its directory. */
+  discard(key: AttemptKey): Promise<void>;
 }
 
 export interface LogSource {
@@ -85,6 +91,8 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
   readonly #held = emptyHeld();
   readonly #startQueue: Attempt[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** Stopped before they came. */
+  readonly #neverStart = new Set<AttemptKey>();
   #starting = 0;
   /** The highest placement sequence seen, durable or on its way there. */
   #watermark: bigint;
@@ -165,7 +173,9 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
         continue;
       }
       const key = attemptKey(placement.id);
-      if (this.#attempts.has(key)) {
+      // A view of the whole message would keep it in memory for as long as the job runs.
+      placement.id.jobId = Uint8Array.from(placement.id.jobId);
+      if (this.#attempts.has(key) && !this.#isPlacedAgain(key, placement)) {
         this.emit('report', key);
       } else if (placement.sequence <= this.#watermark) {
         forgotten.push(placement);
@@ -232,10 +242,11 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     return false;
   }
 
-  /** The control plane has the end of these attempts, durably; `released` says whether it was told that nothing is held. */
-  acked(key: AttemptKey, released: boolean): void {
+  /** The control plane has this end, durably. An attempt that was rejected may have been placed again meanwhile. */
+  acked({ key, placementSequence, released }: Pick<ToldEnd, 'key' | 'released'> & Partial<ToldEnd>): void {
     const attempt = this.#attempts.get(key);
     if (attempt?.phase.name !== 'ended') return;
+    if (placementSequence !== undefined && attempt.phase.report.placementSequence !== placementSequence) return;
     this.#options.journal.acked([key]);
     if (!released) return;
     this.#attempts.delete(key);
@@ -256,11 +267,23 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     this.#timers.clear();
   }
 
+  /** A rejection uses up no attempt: the same one may come again with a placement of its own. */
+  #isPlacedAgain(key: AttemptKey, placement: Placement): boolean {
+    const phase = this.#attempts.get(key)?.phase;
+    return (
+      phase?.name === 'ended' &&
+      phase.report.phase === AttemptPhase.REJECTED &&
+      placement.sequence > phase.report.placementSequence
+    );
+  }
+
   /** Accepts or rejects one placement; either way there is an attempt and a record of it. */
   #decide(key: AttemptKey, placement: Placement, arrival: Arrival, fresh: Attempt[]): JournalRecord {
     const { inventory, runtime, allowUnlimited } = this.#options;
     const rules = { inventory: inventory(), limits: runtime.description.limits, allowUnlimited };
-    const rejection = admit(placement, this.#held, rules);
+    const rejection = this.#neverStart.has(key)
+      ? { reason: 'Stopped before it was placed', retryAfterMs: NOT_STARTED_RETRY_MS }
+      : admit(placement, this.#held, rules);
     const attempt = this.#add(key, placement, arrival, { name: 'accepting' });
     fresh.push(attempt);
     if (rejection === undefined) {
@@ -364,6 +387,7 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     attempt.phase = { name: 'ending' };
     try {
       report.logLengths = begun ? (await logs.finish(attempt.key)).map(BigInt) : [];
+      if (report.phase === AttemptPhase.REJECTED) report.logLengths = [];
       await journal.append([{ kind: 'end', report, endedAtMs: Date.now() }]);
     } catch (error) {
       // Only a journal that is closed refuses: the next agent finds the same end in the attempt's directory.
@@ -372,6 +396,8 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     }
     if (leftBehind) this.#awaitLeftBehind(attempt);
     else await this.#release(attempt);
+    // The same attempt may be placed here again and must then find no trace of this one.
+    if (report.phase === AttemptPhase.REJECTED) await logs.discard(attempt.key);
     this.#enter(attempt, { name: 'ended', report }, endedAtUptimeMs);
   }
 
@@ -406,6 +432,8 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     const remembered = await journal.remembered(new Set([key]));
     for (const { report } of remembered.values()) this.emit('remembered', report);
     if (remembered.size > 0 || this.#attempts.has(key)) return;
+    if (this.#neverStart.size >= MAX_NEVER_START) this.#neverStart.clear();
+    this.#neverStart.add(key);
     const placement = create(PlacementSchema, { id: stop.id });
     const report = rejectedReport(placement, stop.reason, NOT_STARTED_RETRY_MS);
     const attempt = this.#add(key, placement, { bootId, uptimeMs: uptimeMs() }, { name: 'accepting' });

@@ -202,7 +202,7 @@ export class LiveSession {
         attempts.place(message.value.placements, message.value.position).then(() => this.#afterPlacement(), failed);
         return;
       case 'reportsAck':
-        for (const { key, released } of this.#queue.acked(message.value.sequence)) attempts.acked(key, released);
+        for (const end of this.#queue.acked(message.value.sequence)) attempts.acked(end);
         return;
       case 'stops':
         for (const stop of message.value.stops) this.#stop(stop).catch(failed);
@@ -210,7 +210,7 @@ export class LiveSession {
       case 'releases':
         // Durable at the control plane; whether it knows the resources to be free is for the ack of the report to say.
         for (const id of message.value.ids) {
-          if (attemptIdFault(id) === undefined) attempts.acked(attemptKey(id), false);
+          if (attemptIdFault(id) === undefined) attempts.acked({ key: attemptKey(id), released: false });
         }
         return;
       case 'hello':
@@ -284,7 +284,7 @@ export class LiveSession {
       if (report !== undefined) reports.push(report);
     }
     if (!complete) return reports;
-    const history = journal.history.read();
+    const history = journal.rememberedAll();
     this.#historyRest = history;
     for (let bytes = 0; bytes < MAX_HELLO_ATTEMPT_BYTES; ) {
       const next = await history.next();

@@ -7,10 +7,17 @@ export const MAX_REPORTS_A_MESSAGE = 256;
 /** Reports of attempts that are not held any more, waiting to be sent; what is beyond is asked for again by the control plane. */
 const MAX_REMEMBERED = 10_000;
 
-interface SentEnd {
-  readonly sequence: bigint;
+/** An end as it was told. */
+export interface ToldEnd {
   readonly key: AttemptKey;
+  /** Of which placement of the attempt. */
+  readonly placementSequence: bigint;
+  /** Whether it was told that nothing is held any more. */
   readonly released: boolean;
+}
+
+interface SentEnd extends ToldEnd {
+  readonly sequence: bigint;
 }
 
 /**
@@ -51,7 +58,8 @@ export class ReportQueue {
       if (report === undefined) continue;
       report.sequence = ++this.#sequence;
       if (report.phase === AttemptPhase.ENDED || report.phase === AttemptPhase.REJECTED) {
-        this.#sent.push({ sequence: report.sequence, key, released: report.resourcesReleased });
+        const { sequence, placementSequence, resourcesReleased: released } = report;
+        this.#sent.push({ key, sequence, placementSequence, released });
       }
       reports.push(report);
     }
@@ -63,7 +71,7 @@ export class ReportQueue {
   }
 
   /** The ends that this ack covers. An end that changed since it was sent waits for the ack of its next report. */
-  acked(sequence: bigint): { key: AttemptKey; released: boolean }[] {
+  acked(sequence: bigint): ToldEnd[] {
     const covered: SentEnd[] = [];
     while (this.#sent[0] !== undefined && this.#sent[0].sequence <= sequence) {
       covered.push(this.#sent[0]);

@@ -3,6 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import {
   type AgentHello,
   AgentService,
+  type AttemptId,
   AttemptPhase,
   type AttemptReport,
   type ConnectRequest,
@@ -124,6 +125,19 @@ export class ScriptedControlPlane extends EventEmitter<Events> {
     this.#stream = undefined;
   }
 
+  get listening(): boolean {
+    return this.#server !== undefined;
+  }
+
+  /** Attempts that an agent has taken and that are not over. */
+  get unfinished(): AttemptId[] {
+    const last = new Map<AttemptKey, AttemptReport>();
+    for (const report of this.reports) if (report.id !== undefined) last.set(attemptKey(report.id), report);
+    return [...last.values()].flatMap(({ id, phase }) =>
+      id !== undefined && phase !== AttemptPhase.ENDED && phase !== AttemptPhase.REJECTED ? [id] : [],
+    );
+  }
+
   get connected(): boolean {
     return this.#stream !== undefined;
   }
@@ -166,6 +180,15 @@ export class ScriptedControlPlane extends EventEmitter<Events> {
       else gaps.push({ offset, ...part });
     }
     return { bytes: Buffer.concat(parts), gaps, length: kept?.end ?? 0 };
+  }
+
+  /** Forgets what a log has from this offset on, as after a crash that lost what was not synced. */
+  loseLog(key: AttemptKey, from: number, stream: LogStream = LogStream.OUTPUT): void {
+    const kept = this.#logs.get(`${key} ${stream}`);
+    if (kept === undefined) return;
+    const bytes = this.log(key, stream).bytes.subarray(0, from);
+    kept.chunks = new Map([[0, bytes]]);
+    kept.end = from;
   }
 
   /** Waits until a condition holds; it is looked at whenever the agent says something. */
