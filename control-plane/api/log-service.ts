@@ -6,7 +6,7 @@ import { invalid } from './errors.ts';
 import { isEnded, JobLookup } from './job-lookup.ts';
 import { followLog } from './log-follow.ts';
 import { toLogChunk, toLogStream } from './log-messages.ts';
-import { findLog, type LogTarget, refOf, STREAMS, settleEnd, type TargetParts } from './log-target.ts';
+import { findLog, type LogTarget, refOf, STREAMS, selectorOf, settleEnd, type TargetParts } from './log-target.ts';
 import type { ApiParts } from './parts.ts';
 
 /** What jobs write, while they run and after. */

@@ -52,14 +52,16 @@ export function createNodeService({
     },
 
     deleteNode: async (request) => {
-      accepted(await turns.apply({ kind: 'deleteNode', account: accountOf(request), node: request.name }));
+      const account = accountOf(request);
+      accepted(await turns.apply({ kind: 'deleteNode', account, node: request.name }));
+      directory.delete(account, request.name);
       return {};
     },
   };
 }
 
 function toNode(view: NodeView, directory: NodeDirectory): Node {
-  const facts = directory.facts(view.account, view.name);
+  const facts = directory.get(view.account, view.name);
   const message = create(NodeSchema, {
     account: view.account,
     name: view.name,

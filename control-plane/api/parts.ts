@@ -13,7 +13,8 @@ export interface NodeFacts {
 
 /** Where the agent plane keeps those facts. Undefined for a node that has not connected since the start. */
 export interface NodeDirectory {
-  facts(account: string, node: string): NodeFacts | undefined;
+  get(account: string, node: string): NodeFacts | undefined;
+  delete(account: string, node: string): void;
 }
 
 /** What the handlers are made of. */
