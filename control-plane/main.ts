@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import {
   AdminService,
   AgentService,
@@ -162,7 +163,10 @@ async function start(
     retention.close();
     return retaining;
   });
-  const grpc = new GrpcServer({ authenticator: new TokenAuthenticator(token), log });
+  const grpc = new GrpcServer({
+    authenticator: new TokenAuthenticator(token, { principal: ownLogin(), role: 'admin' }),
+    log,
+  });
   stack.defer(() => grpc.close());
   const agents = new AgentPlane({ clusterId, turns, logs, resolve: placementResolver(), onWarning });
   stack.defer(() => agents.close());
@@ -238,5 +242,15 @@ class Control implements RunningServer {
     const reason = await this.#turns.stopped;
     if (reason === undefined) this.#closed.resolve();
     else this.#closed.reject(new ServerError('FAILED', reason.message, { cause: reason }));
+  }
+}
+
+/** Only this process's user can read the token, so whoever brings it is that user, and jobs run as them. */
+function ownLogin(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // In a container a user often has a number only.
+    return String(process.getuid?.() ?? 'galley');
   }
 }
