@@ -7,22 +7,22 @@ import {
   type MessageShape,
 } from '@bufbuild/protobuf';
 import { methodPath, type StatusParts, toServiceError } from '@galley/proto';
-import {
-  type handleBidiStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  type Metadata,
-  type ServerDuplexStream,
-  type ServerWritableStream,
-  status,
-  type UntypedHandleCall,
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerDuplexStream,
+  ServerWritableStream,
+  UntypedHandleCall,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Authenticator, Identity } from '../security/authenticator.ts';
 import { CallScope } from './call-scope.ts';
 import { serviceError } from './error-status.ts';
 import type { BidiHandler, ServerStreamHandler, UnaryHandler } from './handler.ts';
-import { violationsOf } from './validation.ts';
+import { UNAUTHENTICATED } from './refusals.ts';
+import { invalidRequest } from './validation.ts';
 
 type AnyMessage = MessageShape<DescMessage>;
 type AnyInit = MessageInitShape<DescMessage>;
@@ -170,20 +170,6 @@ async function stream(
 function identify(metadata: Metadata, { authenticator }: CallHost): Identity | undefined {
   const [header] = metadata.get('authorization');
   return authenticator.authenticate({ authorization: typeof header === 'string' ? header : undefined });
-}
-
-const UNAUTHENTICATED: StatusParts = {
-  code: status.UNAUTHENTICATED,
-  message:
-    "the call carries no valid token: send `authorization: Bearer <token>` with the token of the control plane's data directory",
-};
-
-function invalidRequest(schema: DescMessage, message: AnyMessage): StatusParts | undefined {
-  const violations = violationsOf(schema, message);
-  const [first] = violations;
-  if (first === undefined) return undefined;
-  const more = violations.length > 1 ? ` (and ${violations.length - 1} more)` : '';
-  return { code: status.INVALID_ARGUMENT, message: `${first.field}: ${first.description}${more}`, violations };
 }
 
 /** A message within a stream breaks its rules. */

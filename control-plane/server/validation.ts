@@ -2,7 +2,8 @@ import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { isMessage } from '@bufbuild/protobuf';
 import { type Path, pathToString } from '@bufbuild/protobuf/reflect';
 import { createValidator, type Violation } from '@bufbuild/protovalidate';
-import type { FieldViolation } from '@galley/proto';
+import type { FieldViolation, StatusParts } from '@galley/proto';
+import { status } from '@grpc/grpc-js';
 
 const validator = createValidator();
 
@@ -11,6 +12,15 @@ const MAX_VIOLATIONS = 20;
 
 /** Characters of a received value that an answer repeats. */
 const MAX_VALUE_CHARS = 80;
+
+/** The refusal of a message that breaks the rules in its .proto; undefined when it does not. */
+export function invalidRequest(schema: DescMessage, message: MessageShape<DescMessage>): StatusParts | undefined {
+  const violations = violationsOf(schema, message);
+  const [first] = violations;
+  if (first === undefined) return undefined;
+  const more = violations.length > 1 ? ` (and ${violations.length - 1} more)` : '';
+  return { code: status.INVALID_ARGUMENT, message: `${first.field}: ${first.description}${more}`, violations };
+}
 
 /** What is wrong with a message by the rules in its .proto: paths in the names of the contract. Empty: nothing. */
 export function violationsOf<D extends DescMessage>(schema: D, message: MessageShape<D>): FieldViolation[] {

@@ -1,4 +1,4 @@
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMessage, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import { anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { Metadata, type ServiceError, type status } from '@grpc/grpc-js';
 import { BadRequestSchema, ErrorInfoSchema } from '../gen/google/rpc/error_details_pb.ts';
@@ -31,22 +31,29 @@ export interface StatusParts {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** A detail of an error, with its type. */
+export interface StatusDetail {
+  readonly desc: DescMessage;
+  readonly value: Message;
+}
+
+/** The details of an error: the fields at fault, and the reason for programs. */
+export function statusDetails({ violations = [], reason, metadata }: StatusParts): StatusDetail[] {
+  const details: StatusDetail[] = [];
+  if (violations.length > 0) {
+    const value = create(BadRequestSchema, { fieldViolations: violations.map((violation) => ({ ...violation })) });
+    details.push({ desc: BadRequestSchema, value });
+  }
+  if (reason !== undefined) {
+    const value = create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: { ...metadata } });
+    details.push({ desc: ErrorInfoSchema, value });
+  }
+  return details;
+}
+
 /** Builds the google.rpc.Status of an error. */
 export function toStatus(parts: StatusParts): Status {
-  const details: MessageInitShape<typeof StatusSchema>['details'] = [];
-  if (parts.violations !== undefined && parts.violations.length > 0) {
-    details.push(
-      anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: parts.violations.map((v) => ({ ...v })) })),
-    );
-  }
-  if (parts.reason !== undefined) {
-    const info = create(ErrorInfoSchema, {
-      reason: parts.reason,
-      domain: ERROR_DOMAIN,
-      metadata: { ...parts.metadata },
-    });
-    details.push(anyPack(ErrorInfoSchema, info));
-  }
+  const details = statusDetails(parts).map(({ desc, value }) => anyPack(desc, value));
   return create(StatusSchema, { code: parts.code, message: parts.message, details });
 }
 
