@@ -34,6 +34,8 @@ export function connectGalley(options: GalleyOptions = {}) {
   return {
     /** `host:port` of the control plane. */
     address: compiled.address,
+    /** The data directory that the address was read from, if it was. */
+    dataDirectory: compiled.dataDirectory,
     ...jobs,
     ...watchMethods(transport, jobs),
     ...logMethods(transport),

@@ -49,6 +49,9 @@ export interface FollowLogOptions extends LogSelection, StreamOptions {
   readonly allAttempts?: boolean;
 }
 
+/** The `reason` of the error that ends a log whose node is not there to give the rest. */
+export const REASON_LOG_INCOMPLETE = 'LOG_INCOMPLETE';
+
 /** One read: chunks, and where the next read begins. */
 export interface LogPage {
   readonly attempt: number;
@@ -98,7 +101,8 @@ export function logMethods(transport: Transport) {
 
   /**
    * A stream as it is written, to its end. Survives restarts of the control plane and lost connections: it goes on at
-   * the next byte, without a gap and without repeating one.
+   * the next byte, without a gap and without repeating one. Throws FAILED_PRECONDITION, reason LOG_INCOMPLETE, when the
+   * attempt is over and the node that holds the rest of its log is not connected.
    */
   async function* followLog(jobId: string, options: FollowLogOptions = {}): AsyncGenerator<LogChunk> {
     const { allAttempts = false, tailLines = 0 } = options;
@@ -111,7 +115,12 @@ export function logMethods(transport: Transport) {
       const log = selector(jobId, { ...options, attempt });
       const request = { log, offset: BigInt(next), tailLines: begun ? 0 : tailLines, allAttempts };
       yield* service.followLog(request, call);
-      if (!ended) throw new GalleyError('UNAVAILABLE', 'the stream ended before the log did');
+      // A server that stops says so with an error; one that ends the stream by itself has nothing more to give.
+      if (!ended) {
+        throw new GalleyError('FAILED_PRECONDITION', 'the rest of the log is on a node that is not connected', {
+          reason: REASON_LOG_INCOMPLETE,
+        });
+      }
     }
 
     for await (const answer of transport.resumingStream(once, options)) {

@@ -18,7 +18,10 @@ export const DEFAULT_RETRY: RetryPolicy = { attempts: 6, initialBackoffMs: 100, 
  */
 export type Repeatability = 'safe' | 'once';
 
-/** Repeats a call on UNAVAILABLE, with jitter, as far as its nature and the policy allow. Throws GalleyError. */
+/** The control plane's `reason` for taking nothing more for now. */
+const REASON_OVERLOADED = 'OVERLOADED';
+
+/** Repeats a call on UNAVAILABLE and when the server is overloaded, with jitter, as far as its nature and the policy allow. Throws GalleyError. */
 export async function withRetries<T>(
   call: () => Promise<T>,
   policy: RetryPolicy,
@@ -38,6 +41,8 @@ export async function withRetries<T>(
 
 function mayRepeat(error: GalleyError, repeatability: Repeatability): boolean {
   if (neverSent(error)) return true;
+  // The server had too much to do and did nothing.
+  if (error.reason === REASON_OVERLOADED) return true;
   return repeatability === 'safe' && (error.code === 'UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN');
 }
 

@@ -86,6 +86,20 @@ export function formatExit({
   return exitCode === undefined ? '' : String(exitCode);
 }
 
+/** AWS says this of every job that ended by itself; beside an exit code it tells nobody anything. */
+const ORDINARY_END = 'Essential container in task exited';
+
+/** Why it is as it is, in one line; empty where there is nothing to say. */
+export function formatReason({
+  reason,
+  statusReason,
+}: {
+  readonly reason: string;
+  readonly statusReason: string;
+}): string {
+  return [reason, statusReason].find((text) => text !== '' && text !== ORDINARY_END) ?? '';
+}
+
 /** How long it ran, or has been running. */
 export function formatRunTime({ startedAtMs, stoppedAtMs }: JobSummary, nowMs: number): string {
   return startedAtMs === undefined ? '' : formatDuration((stoppedAtMs ?? nowMs) - startedAtMs);

@@ -1,5 +1,6 @@
 import type { JobSummary } from '../types.ts';
 import { EXIT_GALLEY, EXIT_SIGNAL_BASE } from './exit.ts';
+import { formatReason } from './format.ts';
 
 /**
  * The exit code of `run` and `wait` for an ended job: the job's own; 128 + n when signal n ended it; 125 when it failed
@@ -11,25 +12,16 @@ export function exitCodeOf({ state, exitCode, signal }: JobSummary): number {
   return exitCode === undefined || exitCode === 0 ? EXIT_GALLEY : exitCode;
 }
 
-/** `Job 12 (make) failed: exit 3` with the reason that it carries. */
-export function describeEnd({
-  number,
-  jobName,
-  state,
-  exitCode,
-  signal,
-  cause,
-  statusReason,
-  reason,
-}: JobSummary): string {
+/** `Job 12 (make) failed: exit 3` with the reason, where it has one. */
+export function describeEnd(job: JobSummary): string {
+  const { number, jobName, state, exitCode, signal } = job;
   const subject = `Job ${number} (${jobName})`;
   if (state === 'SUCCEEDED') return `${subject} succeeded`;
-  const said = [reason, cause === 'EXITED' || cause === 'SIGNALLED' ? '' : statusReason].filter(Boolean).join('; ');
-  const how =
-    signal !== undefined && signal > 0
-      ? `signal ${signal}`
-      : exitCode === undefined
-        ? 'no exit code'
-        : `exit ${exitCode}`;
-  return `${subject} failed: ${how}${said === '' ? '' : ` (${said})`}`;
+  const why = formatReason(job);
+  return `${subject} failed: ${how(exitCode, signal)}${why === '' ? '' : ` (${why})`}`;
+}
+
+function how(exitCode: number | undefined, signal: number | undefined): string {
+  if (signal !== undefined && signal > 0) return `signal ${signal}`;
+  return exitCode === undefined ? 'no exit code' : `exit ${exitCode}`;
 }

@@ -2,7 +2,7 @@ import type { GalleyClient } from '../client.ts';
 import type { Job } from '../types.ts';
 import { CliError } from './exit.ts';
 import type { Session } from './host.ts';
-import { readLastJob } from './last-job.ts';
+import { type Place, readLastJob } from './last-job.ts';
 
 /** How jobs are named on the command line, for help texts. */
 export const JOB_REFERENCE_HELP = 'number, id, the first 4 or more characters of an id, or @last';
@@ -11,11 +11,13 @@ const FULL_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const MIN_PREFIX_LENGTH = 4;
 
 /** What the server understands, from what a person typed: `@last` is replaced, nonsense is refused here. */
-export function toServerReference(session: Pick<Session, 'env'>, address: string, reference: string): string {
+export function toServerReference(session: Pick<Session, 'env'>, place: Place, reference: string): string {
   if (reference === '@last') {
-    const last = readLastJob(session.env, address);
+    const last = readLastJob(session.env, place);
     if (last !== undefined) return last;
-    throw new CliError(`@last: no job has been submitted from here to ${address} yet`, ['galley submit -- COMMAND']);
+    throw new CliError(`@last: no job has been submitted from here to ${place.address} yet`, [
+      'galley submit -- COMMAND',
+    ]);
   }
   const text = reference.replace(/^#/, '');
   const isNumber = /^[1-9]\d{0,17}$/.test(text);
@@ -31,7 +33,7 @@ export async function findJobs(session: Session, references: readonly string[]):
 }
 
 export function findJob(session: Session, client: GalleyClient, reference: string): Promise<Job> {
-  return client.getJob(toServerReference(session, client.address, reference));
+  return client.getJob(toServerReference(session, client, reference));
 }
 
 /** Ids only; a full id is taken as it is, without asking. */
@@ -39,7 +41,7 @@ export async function findJobIds(session: Session, references: readonly string[]
   const client = await session.client();
   return Promise.all(
     references.map(async (reference) => {
-      const known = toServerReference(session, client.address, reference);
+      const known = toServerReference(session, client, reference);
       return FULL_ID.test(known) ? known : (await client.getJob(known)).summary.jobId;
     }),
   );

@@ -1,6 +1,6 @@
 import type { JobSummary } from '../types.ts';
 import { stateColour } from './colours.ts';
-import { formatBytes, formatExit, formatRunTime, formatTime, formatVcpus } from './format.ts';
+import { formatBytes, formatExit, formatReason, formatRunTime, formatTime, formatVcpus } from './format.ts';
 import type { Column } from './table.ts';
 
 /** Columns of `galley jobs`. */
@@ -17,7 +17,7 @@ export function jobColumns(nowMs: number): readonly Column<JobSummary>[] {
     { header: 'TIME', align: 'right', value: (job) => formatRunTime(job, nowMs) },
     { header: 'EXIT', align: 'right', value: formatExit, colour: ({ state }) => stateColour(state) },
     { header: 'NODE', value: ({ node }) => node },
-    { header: 'REASON', value: reasonText, flexible: true },
+    { header: 'REASON', value: formatReason, flexible: true },
   ];
 }
 
@@ -25,10 +25,4 @@ function stateText({ state, nodeSilent, terminateRequested, held }: JobSummary):
   if (held) return `${state} (held)`;
   if (terminateRequested && state === 'RUNNING') return `${state} (stopping)`;
   return nodeSilent ? `${state} (node silent)` : state;
-}
-
-/** AWS says the same of every job that ended by itself; that is not worth a column. */
-function reasonText({ reason, statusReason }: JobSummary): string {
-  if (reason !== '') return reason;
-  return statusReason === 'Essential container in task exited' ? '' : statusReason;
 }

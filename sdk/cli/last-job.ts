@@ -18,16 +18,25 @@ function statePath(env: NodeJS.ProcessEnv): string {
   );
 }
 
-/** The id of the last job submitted to the control plane at `address`. */
-export function readLastJob(env: NodeJS.ProcessEnv, address: string): string | undefined {
-  return readAll(env)[address];
+/** A control plane: its data directory where that is known, since its port may change, else its address. */
+export interface Place {
+  readonly address: string;
+  readonly dataDirectory: string | undefined;
+}
+
+const keyOf = ({ address, dataDirectory }: Place): string => dataDirectory ?? address;
+
+/** The id of the last job submitted to a control plane. */
+export function readLastJob(env: NodeJS.ProcessEnv, place: Place): string | undefined {
+  return readAll(env)[keyOf(place)];
 }
 
 /** Never throws: a job is submitted although its id could not be noted. */
-export function writeLastJob(env: NodeJS.ProcessEnv, address: string, jobId: string): void {
+export function writeLastJob(env: NodeJS.ProcessEnv, place: Place, jobId: string): void {
+  const key = keyOf(place);
   const path = statePath(env);
-  const others = Object.entries(readAll(env)).filter(([place]) => place !== address);
-  const jobs = Object.fromEntries([...others.slice(1 - MAX_PLACES), [address, jobId]]);
+  const others = Object.entries(readAll(env)).filter(([other]) => other !== key);
+  const jobs = Object.fromEntries([...others.slice(1 - MAX_PLACES), [key, jobId]]);
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const temporary = `${path}.${process.pid}`;

@@ -20,7 +20,7 @@ export async function submitFromOptions(
   const progress = startProgress(session.stderr, 'submitting ...');
   try {
     const job = await client.submitJob(request);
-    writeLastJob(session.env, client.address, job.jobId);
+    writeLastJob(session.env, client, job.jobId);
     return { job, request };
   } finally {
     progress.stop();

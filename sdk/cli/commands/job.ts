@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Attempt, Job } from '../../types.ts';
 import { isTerminal } from '../../types.ts';
 import type { Colours } from '../colours.ts';
-import { formatBytes, formatDuration, formatExit, formatResources, formatTime } from '../format.ts';
+import { formatBytes, formatDuration, formatExit, formatReason, formatResources, formatTime } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { findJobs, JOB_REFERENCE_HELP } from '../job-reference.ts';
@@ -43,7 +43,7 @@ export function describeJob(job: Job, nowMs: number, colours: Colours, width: nu
       ['Job', `${summary.number}  ${summary.jobName}`],
       ['Id', summary.jobId],
       ['State', stateText(state, summary.nodeSilent)],
-      ['Reason', summary.reason || summary.statusReason || undefined],
+      ['Reason', formatReason(summary)],
       ['Waits', job.pendingReason || undefined],
       ['Waits for', job.waitingFor.join(', ')],
       ['Exit', formatExit(summary)],
@@ -96,6 +96,6 @@ function attemptColumns(nowMs: number): readonly Column<Attempt>[] {
       align: 'right',
       value: ({ cpuTimeUs }) => (cpuTimeUs === undefined ? '' : formatDuration(cpuTimeUs / 1000)),
     },
-    { header: 'REASON', value: ({ reason, statusReason }) => reason || statusReason, flexible: true },
+    { header: 'REASON', value: formatReason, flexible: true },
   ];
 }
