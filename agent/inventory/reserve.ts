@@ -1,10 +1,13 @@
 /** What the host keeps for itself and for work that is not ours. */
 export interface Reserve {
-  /** Percent of the CPUs and of the memory, 0 to 90. Default: 5. */
+  /** Percent of the memory, 0 to 90. Default: 5. */
   readonly percent?: number;
   /** At least so much memory, in bytes. Default: 1 GiB. */
   readonly memoryBytes?: number;
-  /** At least so much CPU, in thousandths. Default: 0. */
+  /**
+   * So much CPU, in thousandths. Default: 0. A share of the CPUs would leave one core of two idle, and no room for a job
+   * that asks for all of them; the host's own work still gets its time from the kernel.
+   */
   readonly milliVcpu?: number;
 }
 
@@ -29,14 +32,13 @@ export function checkReserve(reserve: Reserve): void {
   if (!(milliVcpu >= 0)) throw new RangeError(`reserve.milliVcpu: 0 or more, got ${milliVcpu}`);
 }
 
-/** What jobs may use: the host's, less the larger of percentage and minimum, and never less than nothing useful. */
+/** What jobs may use: the host's, less its reserve (of memory the larger of percentage and minimum), and never nothing. */
 export function allocatable(host: HostSize, reserve: Reserve): { milliVcpu: number; memoryBytes: number } {
   const share = (reserve.percent ?? DEFAULT_RESERVE_PERCENT) / 100;
   const totalMilli = host.cores * 1000;
   const keptMemory = Math.max(host.memoryBytes * share, reserve.memoryBytes ?? DEFAULT_RESERVE_MEMORY_BYTES);
-  const keptMilli = Math.max(totalMilli * share, reserve.milliVcpu ?? 0);
   return {
-    milliVcpu: Math.max(1, Math.floor(totalMilli - keptMilli)),
+    milliVcpu: Math.max(1, Math.floor(totalMilli - (reserve.milliVcpu ?? 0))),
     memoryBytes: Math.floor(Math.max(host.memoryBytes - keptMemory, host.memoryBytes * LEAST_SHARE)),
   };
 }

@@ -29,9 +29,9 @@ export function agentCommand(host: Host): Command {
     .option('--label <name=value>', 'label of the node; may be repeated', collectPairs)
     .option('--allow-unlimited', 'take jobs although a limit cannot be enforced here')
     .option('--named <name=count>', 'countable thing that the node offers, as gpu=2; may be repeated', collectCounts)
-    .option('--reserve-percent <number>', 'of CPUs and memory kept for the host (default: 5)', parseInteger(0, 90))
+    .option('--reserve-percent <number>', 'of the memory kept for the host (default: 5)', parseInteger(0, 90))
     .option('--reserve-memory <size>', 'at least so much memory kept for the host (default: 1g)', parseSize)
-    .option('--reserve-cpus <number>', 'at least so many vCPUs kept for the host (default: 0)', parseCpus)
+    .option('--reserve-cpus <number>', 'so many vCPUs kept for the host (default: 0)', parseCpus)
     .option('--state-dir <directory>', "the agent's own state (default: agent below the data directory)");
   return command.action(() =>
     host.run(command, async (session) => {
