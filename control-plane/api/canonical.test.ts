@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { SubmitJobRequestSchema } from '@galley/proto';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalBytes, digestOf } from './canonical.ts';
+import { canonicalBatch, canonicalBytes, digestOf } from './canonical.ts';
 
 const entries = fc.uniqueArray(fc.tuple(fc.stringMatching(/^[A-Za-z0-9_]{1,4}$/), fc.string({ maxLength: 5 })), {
   selector: ([key]) => key,
@@ -40,6 +40,16 @@ describe('the bytes of a request', () => {
         expect(bytes.length).toBe(toBinary(SubmitJobRequestSchema, request(maps)).length);
         const same = JSON.stringify(maps.map(sorted)) === JSON.stringify(others.map(sorted));
         expect(Buffer.compare(digestOf(bytes), digestOf(canonicalBytes(request(others)))) === 0).toBe(same);
+      }),
+    );
+  });
+
+  it('are the same alone and among others', () => {
+    fc.assert(
+      fc.property(fc.array(four, { maxLength: 5 }), (all) => {
+        expect(canonicalBatch(all.map(request)).map((bytes) => [...bytes])).toEqual(
+          all.map((maps) => [...canonicalBytes(request(maps))]),
+        );
       }),
     );
   });

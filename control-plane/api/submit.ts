@@ -13,7 +13,7 @@ import { specKey } from '../core/records/index.ts';
 import type { JobIdBytes, NewJob, Refusal, Submitted } from '../core/types.ts';
 import type { Turns } from '../turn/turns.ts';
 import { accountOf } from './accounts.ts';
-import { canonicalBytes, digestOf } from './canonical.ts';
+import { canonicalBatch, canonicalBytes, digestOf } from './canonical.ts';
 import type { CompiledDefinition, DefinitionCache } from './definitions.ts';
 import type { EndedFacts, FactQuestion, Facts } from './ended-facts.ts';
 import { ApiError, invalid, itemStatus, refused, toApiError } from './errors.ts';
@@ -66,7 +66,7 @@ export class Submitter {
 
   async submitOne(request: SubmitJobRequest, principal: string): Promise<SubmitJobResponse> {
     const batch = new Batch(this.#turns, this.#definitions, principal);
-    const prepared = batch.prepare(request);
+    const prepared = batch.prepare(request, canonicalBytes(request));
     if (prepared instanceof ApiError) return this.#firstAnswerOr(request, prepared);
     const [reply] = await this.#apply('each', [prepared], principal);
     const [answer] = await this.#answer([prepared], [known(reply, 'reply')], batch);
@@ -76,15 +76,16 @@ export class Submitter {
   }
 
   /** One result per job. */
-  async submitEach(requests: readonly SubmitJobRequest[], principal: string): Promise<SubmitJobResult[]> {
+  async submitEach(requests: SubmitJobRequest[], principal: string): Promise<SubmitJobResult[]> {
     const batch = new Batch(this.#turns, this.#definitions, principal);
     const answers: (Answer | undefined)[] = requests.map(() => undefined);
     const slices: { readonly at: number[]; readonly jobs: Prepared[]; bytes: number }[] = [];
     const mistaken: Promise<void>[] = [];
     let slice = { at: [] as number[], jobs: [] as Prepared[], bytes: 0 };
     let callBytes = 0;
+    const specs = canonicalBatch(requests);
     for (const [at, request] of requests.entries()) {
-      const prepared = batch.prepare(request);
+      const prepared = batch.prepare(request, known(specs[at], 'encoded job'));
       if (prepared instanceof ApiError) {
         mistaken.push(this.#mistaken(request, prepared).then((answer) => void (answers[at] = answer)));
         continue;
@@ -116,13 +117,14 @@ export class Submitter {
   }
 
   /** All or none, in one turn. */
-  async submitAtomic(requests: readonly SubmitJobRequest[], principal: string): Promise<SubmitJobResult[]> {
+  async submitAtomic(requests: SubmitJobRequest[], principal: string): Promise<SubmitJobResult[]> {
     if (requests.length > MAX_ATOMIC_JOBS) {
       throw invalid('jobs', `at most ${MAX_ATOMIC_JOBS} in an atomic call, got ${requests.length}`);
     }
     const batch = new Batch(this.#turns, this.#definitions, principal);
+    const specs = canonicalBatch(requests);
     const jobs = requests.map((request, at) => {
-      const prepared = batch.prepare(request);
+      const prepared = batch.prepare(request, known(specs[at], 'encoded job'));
       if (prepared instanceof ApiError) throw atIndex(prepared, at);
       return prepared;
     });
@@ -249,20 +251,19 @@ class Batch {
   }
 
   /** Validates and plans one job; an error is returned, because in a batch it is one answer among many. */
-  prepare(request: SubmitJobRequest): Prepared | ApiError {
+  prepare(request: SubmitJobRequest, spec: Uint8Array): Prepared | ApiError {
     try {
-      return this.#prepare(request);
+      return this.#prepare(request, spec);
     } catch (error) {
       if (error instanceof ApiError) return error;
       throw error;
     }
   }
 
-  #prepare(request: SubmitJobRequest): Prepared {
+  #prepare(request: SubmitJobRequest, spec: Uint8Array): Prepared {
     const id = parseJobId(request.jobId);
     if (id === undefined) throw invalid('job_id', `must be a UUID, got "${request.jobId}"`);
     validateSubmit(request);
-    const spec = canonicalBytes(request);
     validateSize(request, spec.length);
     const account = accountOf(request);
     const definition = this.#definition(account, request.jobDefinition);
