@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { AttemptPhase, type Inventory } from '@galley/proto';
+import { AttemptPhase, type AttemptReport, type Inventory } from '@galley/proto';
 import { destination, type Logger, pino } from 'pino';
 import { openCgroups } from './cgroup/open.ts';
 import { DiskGauge } from './heartbeat/disk.ts';
@@ -12,6 +12,7 @@ import { describeHost } from './inventory/host.ts';
 import { buildInventory, standingWarnings } from './inventory/inventory.ts';
 import { checkNodeName, nodeNameOf } from './inventory/node-name.ts';
 import { checkReserve, type Reserve } from './inventory/reserve.ts';
+import type { AttemptKey } from './journal/attempt-key.ts';
 import { Journal } from './journal/journal.ts';
 import { bootId, uptimeMs } from './launcher/boot.ts';
 import { AgentLogs, type EndedSource } from './logs/logs.ts';
@@ -139,9 +140,12 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
   const ended: EndedSource[] = [];
   for (const { key, report } of attempts.ended()) {
     if (report.phase === AttemptPhase.REJECTED) await logs.discard(key);
-    else ended.push({ key, jobNumber: report.jobNumber, lengths: report.logLengths.map(Number) });
+    else ended.push(endedSource(key, report));
   }
-  await logs.recover(ended);
+  await logs.recover(ended, async (keys) => {
+    const remembered = await journal.remembered(keys);
+    return Array.from(remembered, ([key, { report }]) => endedSource(key, report));
+  });
 
   const lease = new Lease(directory, boot);
   const guard = new LeaseGuard({ lease, attempts, uptimeMs, log });
@@ -193,6 +197,10 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
   })();
   closed.catch(() => undefined);
   return { nodeName, close, closed };
+}
+
+function endedSource(key: AttemptKey, { jobNumber, logLengths }: AttemptReport): EndedSource {
+  return { key, jobNumber, lengths: logLengths.map(Number) };
 }
 
 /** Checks the options, once; returns the node's name. */

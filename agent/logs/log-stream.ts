@@ -20,8 +20,6 @@ export interface SavedStream {
   readonly acked: number;
   /** Bytes from `head` to here are given up; 0: none. */
   readonly gapTo: number;
-  /** Length at the end of the attempt; -1 before. */
-  readonly final: number;
 }
 
 /**
@@ -69,12 +67,11 @@ export class OutputStream {
     this.#policy = policy;
     this.acked = this.sent = this.size = saved?.acked ?? 0;
     this.gapTo = saved?.gapTo ?? 0;
-    this.final = saved === undefined || saved.final < 0 ? undefined : saved.final;
     this.#tokens = policy.burstBytes;
   }
 
   get saved(): SavedStream {
-    return { stream: this.stream, acked: this.acked, gapTo: this.gapTo, final: this.final ?? -1 };
+    return { stream: this.stream, acked: this.acked, gapTo: this.gapTo };
   }
 
   /** Everything that there will ever be is at the store. */

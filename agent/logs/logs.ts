@@ -36,7 +36,7 @@ export interface AgentLogsOptions {
   readonly policy?: LogPolicy;
 }
 
-/** An attempt whose end the journal has, and the control plane has not yet. */
+/** An attempt that is over, as its last report says. */
 export interface EndedSource {
   readonly key: AttemptKey;
   readonly jobNumber: bigint;
@@ -46,7 +46,6 @@ export interface EndedSource {
 
 interface Followed {
   readonly key: AttemptKey;
-  readonly jobNumber: bigint;
   readonly streams: readonly OutputStream[];
   /** The control plane has the attempt's end. */
   forgotten: boolean;
@@ -62,6 +61,8 @@ export class AgentLogs implements AttemptLogs {
   readonly #retention: LogRetention;
   readonly #followed = new Map<AttemptKey, Followed>();
   readonly #unsaved = new Set<AttemptKey>();
+  /** To be written down with the next save. */
+  readonly #retired: SavedAttempt[] = [];
   readonly #punching = new Set<OutputStream>();
   readonly #timers: NodeJS.Timeout[] = [];
   #saving: Promise<void> = Promise.resolve();
@@ -101,20 +102,31 @@ export class AgentLogs implements AttemptLogs {
 
   /**
    * Takes up what is left in the attempts directory beside what runs: logs that are not shipped, or not old enough to go.
-   * `ended` are the attempts whose end is not acked yet.
+   * `ended` are the attempts whose end is not acked yet, `remembered` looks up those whose end is: positions are written
+   * down once a second, so that the last ones may be missing.
    */
-  async recover(ended: readonly EndedSource[]): Promise<void> {
+  async recover(
+    ended: readonly EndedSource[],
+    remembered: (keys: ReadonlySet<AttemptKey>) => Promise<readonly EndedSource[]>,
+  ): Promise<void> {
     const held = new Map(ended.map((source) => [source.key, source]));
     const names = new Set(await readdir(this.#options.directory));
+    const unknown = new Set<AttemptKey>();
     for (const key of names) {
       if (this.#followed.has(key) || parseAttemptKey(key) === undefined) continue;
       const saved = this.#positions.saved.get(key);
       const source = held.get(key);
-      // Without a position and without an end that is still to be acked there is nothing in it that anybody misses.
-      if (saved !== undefined && saved.retiredAtMs === 0) this.#recover(saved, !held.has(key));
-      else if (saved === undefined && source !== undefined) this.#recover(unsaved(source), false);
-      else this.#retention.retire(key, saved?.retiredAtMs ?? 0);
+      if (saved !== undefined && saved.retiredAtMs > 0) this.#retention.retire(key, saved.retiredAtMs);
+      else if (source !== undefined) this.#recover(source, saved, false);
+      else unknown.add(key);
     }
+    const sources = await remembered(unknown);
+    for (const source of sources) {
+      unknown.delete(source.key);
+      this.#recover(source, this.#positions.saved.get(source.key), true);
+    }
+    // Nobody waits for what is in these any more: never begun, or too long ago to be remembered.
+    for (const key of unknown) this.#retention.retire(key, 0);
     const lost = [...this.#positions.saved.keys()].filter((key) => !names.has(key));
     if (lost.length > 0) await this.#positions.remove(lost);
     void this.#retention.sweep();
@@ -132,8 +144,6 @@ export class AgentLogs implements AttemptLogs {
 
   open(source: LogSource): void {
     const followed = this.#follow(source, this.#positions.saved.get(source.key)?.streams);
-    // It runs: a length that was written down before a crash was not reported and does not count.
-    for (const stream of followed.streams) stream.final = undefined;
     this.#unsaved.add(source.key);
     for (const stream of followed.streams) this.#watcher.add(stream);
   }
@@ -151,7 +161,7 @@ export class AgentLogs implements AttemptLogs {
       lengths[stream.stream - LogStream.OUTPUT] = stream.final;
       this.#shipper.offer(stream);
     }
-    await this.#positions.put([saved(followed, 0)], false).catch(() => undefined);
+    this.#unsaved.add(key);
     return Array.from(lengths, (length: number | undefined) => length ?? 0);
   }
 
@@ -185,15 +195,14 @@ export class AgentLogs implements AttemptLogs {
     await this.#positions.close();
   }
 
-  #recover(saved: SavedAttempt, forgotten: boolean): void {
-    const separateStreams = saved.streams.some(({ stream }) => stream === LogStream.STDOUT);
-    const source = { key: saved.key, jobNumber: BigInt(saved.jobNumber), separateStreams };
-    const followed = this.#follow(source, saved.streams);
+  #recover({ key, jobNumber, lengths }: EndedSource, saved: SavedAttempt | undefined, forgotten: boolean): void {
+    const followed = this.#follow({ key, jobNumber, separateStreams: lengths.length > 1 }, saved?.streams);
     followed.forgotten = forgotten;
     for (const stream of followed.streams) {
-      stream.final ??= stream.acked;
+      stream.final = lengths[stream.stream - LogStream.OUTPUT] ?? 0;
       this.#shipper.offer(stream);
     }
+    this.#unsaved.add(key);
     this.#retireIfDone(followed);
   }
 
@@ -206,7 +215,7 @@ export class AgentLogs implements AttemptLogs {
       const before = known.find(({ stream }) => stream === kind);
       return new OutputStream(attempt, kind, this.#policy, before);
     });
-    const followed: Followed = { key, jobNumber, streams, forgotten: false };
+    const followed: Followed = { key, streams, forgotten: false };
     this.#followed.set(key, followed);
     return followed;
   }
@@ -274,11 +283,11 @@ export class AgentLogs implements AttemptLogs {
     this.#followed.delete(followed.key);
     this.#unsaved.delete(followed.key);
     this.#retention.retire(followed.key, now);
-    void this.#positions.put([saved(followed, now)], false).catch(() => undefined);
+    this.#retired.push(saved(followed, now));
   }
 
   #save(): Promise<void> {
-    const attempts: SavedAttempt[] = [];
+    const attempts = this.#retired.splice(0);
     for (const key of this.#unsaved) {
       const followed = this.#followed.get(key);
       if (followed !== undefined) attempts.push(saved(followed, 0));
@@ -289,18 +298,9 @@ export class AgentLogs implements AttemptLogs {
   }
 }
 
-/** As if it had been saved at its end, with nothing shipped. */
-function unsaved({ key, jobNumber, lengths }: EndedSource): SavedAttempt {
-  const streams = streamsOf(lengths.length > 1).map((stream) => {
-    return { stream, acked: 0, gapTo: 0, final: lengths[stream - LogStream.OUTPUT] ?? 0 };
-  });
-  return { key, jobNumber: `${jobNumber}`, streams, retiredAtMs: 0 };
-}
-
 function saved(followed: Followed, retiredAtMs: number): SavedAttempt {
   return {
     key: followed.key,
-    jobNumber: `${followed.jobNumber}`,
     streams: followed.streams.map((stream) => stream.saved),
     retiredAtMs,
   };

@@ -6,7 +6,6 @@ import type { SavedStream } from './log-stream.ts';
 /** How far the logs of one attempt have come. */
 export interface SavedAttempt {
   readonly key: AttemptKey;
-  readonly jobNumber: string;
   readonly streams: readonly SavedStream[];
   /** When the control plane had all of it, end and logs; Unix ms, 0 before. From then on it is only kept for a while. */
   readonly retiredAtMs: number;

@@ -2,8 +2,11 @@ import { type FSWatcher, watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { OutputStream } from './log-stream.ts';
 
-/** Milliseconds between looks at a file: doubling while it does not grow. */
-const LOOK_MS = { first: 25, busy: 50, idle: 1_000, watched: 10_000 };
+/**
+ * Milliseconds between looks at a file: doubling while it does not grow. Most short jobs are over before the first look, and
+ * their file is read once, at the end.
+ */
+const LOOK_MS = { first: 100, busy: 50, idle: 1_000, watched: 10_000 };
 
 /**
  * Notices that a file grows. A file that grows is looked at on a timer, one after the other; one that has been quiet is

@@ -337,7 +337,8 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
       return;
     }
     if (attempt.phase.name !== 'accepted' || placement === undefined || this.#closed) return;
-    this.#enter(attempt, { name: 'starting' });
+    // To the control plane it is accepted all the same: nothing to report.
+    attempt.phase = { name: 'starting' };
     this.#openLogs(attempt);
     try {
       const started = await runtime.start(attemptLaunch(placement, place));

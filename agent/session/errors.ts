@@ -24,8 +24,11 @@ export class AgentError extends Error {
   }
 }
 
-/** Whether the end of a stream is for good. Undefined: try again. */
-export function fatalError(error: ServiceError, address: string): AgentError | undefined {
+/**
+ * Whether the end of a stream is for good. Undefined: try again. A refusal counts only as the answer to the hello: in the
+ * middle of a session it is one message's fault, and what really is refused is refused again with the next hello.
+ */
+export function fatalError(error: ServiceError, address: string, greeted: boolean): AgentError | undefined {
   const { message } = fromServiceError(error);
   switch (error.code) {
     case status.UNAUTHENTICATED:
@@ -35,6 +38,7 @@ export function fatalError(error: ServiceError, address: string): AgentError | u
       });
     case status.FAILED_PRECONDITION:
     case status.INVALID_ARGUMENT:
+      if (greeted) return undefined;
       return new AgentError('REFUSED', `The control plane at ${address} refuses this agent: ${message}`, {
         cause: error,
       });

@@ -83,7 +83,7 @@ export class Session {
     } catch (error) {
       if (error instanceof AgentError) throw error;
       if (isServiceError(error)) {
-        const fatal = fatalError(error, plane.address);
+        const fatal = fatalError(error, plane.address, this.#live !== undefined);
         if (fatal !== undefined) throw fatal;
       }
       return { live: this.#live !== undefined, completeHistory: false, why: describe(error, plane.address) };

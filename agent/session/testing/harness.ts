@@ -58,9 +58,9 @@ export class Harness {
   }
 
   /** An agent in a process of its own that has connected; kill it with -9. */
-  async spawn(): Promise<ChildProcess> {
+  async spawn(program = PROGRAM): Promise<ChildProcess> {
     const before = this.plane.hellos.length;
-    const child = spawn(process.execPath, [PROGRAM, JSON.stringify(this.options)], {
+    const child = spawn(process.execPath, [program, JSON.stringify(this.options)], {
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { ...process.env, GALLEY_LOG_LEVEL: process.env['GALLEY_LOG_LEVEL'] ?? 'silent' },
     });
