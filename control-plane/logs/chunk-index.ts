@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ClassicLevel } from 'classic-level';
+import { Level } from 'level';
 import { type AttemptState, newAttempt } from './admission.ts';
 import {
   AFTER_DATA_KEYS,
@@ -32,17 +32,17 @@ export const CHECKPOINT_BYTES = 16 * 1024 * 1024;
  * rebuilt. The checkpoint lags by one interval, because LevelDB may lose the log that it had just switched away from.
  */
 export class ChunkIndex {
-  readonly #db: ClassicLevel<Buffer, Buffer>;
+  readonly #db: Level<Buffer, Buffer>;
   #mark: SegmentPosition | undefined;
   #bytesSinceMark = 0;
 
-  private constructor(db: ClassicLevel<Buffer, Buffer>) {
+  private constructor(db: Level<Buffer, Buffer>) {
     this.#db = db;
   }
 
   /** Rejects with `LOCKED` when another process has it open; with LevelDB's error when it cannot be opened otherwise. */
   static async open(directory: string): Promise<ChunkIndex> {
-    const db = new ClassicLevel<Buffer, Buffer>(indexDirectory(directory), {
+    const db = new Level<Buffer, Buffer>(indexDirectory(directory), {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
       writeBufferSize: 8 * 1024 * 1024,
