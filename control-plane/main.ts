@@ -39,7 +39,9 @@ import {
 import { ServerError, toServerError } from './server/errors.ts';
 import { createDefaults } from './server/first-start.ts';
 import { GrpcServer } from './server/grpc-server.ts';
+import { HttpServer } from './server/http-server.ts';
 import { probeAddress, requireLoopback } from './server/listen.ts';
+import { Metrics } from './server/metrics.ts';
 import { placementResolver } from './server/placements.ts';
 import { Retention } from './server/retention.ts';
 import { VERSION } from './server/version.ts';
@@ -53,6 +55,7 @@ export { ServerError, type ServerErrorCode } from './server/errors.ts';
 /** Where a control plane listens when nobody says otherwise. */
 export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_PORT = 8642;
+export const DEFAULT_HTTP_PORT = 8643;
 
 export interface ServerOptions {
   /** Made (0700) when missing. On a local disk; one control plane at a time. */
@@ -61,6 +64,8 @@ export interface ServerOptions {
   readonly host?: string;
   /** Default `DEFAULT_PORT`; 0: any. */
   readonly port?: number;
+  /** Of the HTTP plane (Connect, gRPC-web, health, metrics). Default `DEFAULT_HTTP_PORT`, or any when `port` is 0. */
+  readonly httpPort?: number;
   /** Accept a data directory in memory. Default false. */
   readonly allowMemoryFileSystem?: boolean;
   /** Accept a host that other machines reach, without encryption. Default false. */
@@ -76,8 +81,10 @@ export interface ServerOptions {
 }
 
 export interface RunningServer {
-  /** `host:port`. */
+  /** `host:port` of the gRPC plane. */
   readonly address: string;
+  /** `host:port` of the HTTP plane. */
+  readonly httpAddress: string;
   /** What was accepted becomes durable, streams are told to come back. Jobs go on. Idempotent. */
   close(): Promise<void>;
   /** Resolves when closed; rejects with a `ServerError` when it could not go on. */
@@ -87,6 +94,7 @@ export interface RunningServer {
 /** Starts a control plane. Rejects with a `ServerError`. */
 export async function runServer(options: ServerOptions): Promise<RunningServer> {
   const { host = DEFAULT_HOST, port = DEFAULT_PORT, insecureListen = false } = options;
+  const httpPort = options.httpPort ?? (port === 0 ? 0 : DEFAULT_HTTP_PORT);
   const log = options.log ?? pino({ level: levelOf(options), base: { pid: process.pid } }, destination(2));
   requireLoopback(host, insecureListen);
   if (!isLoopback(host)) {
@@ -98,7 +106,10 @@ export async function runServer(options: ServerOptions): Promise<RunningServer> 
   const directory = dataDirectory(options.dataDir);
   const stack = new AsyncDisposableStack();
   try {
-    const server = await start({ directory, host, port, log, storeOptions: storeOptions(options, log) }, stack);
+    const server = await start(
+      { directory, host, port, httpPort, log, storeOptions: storeOptions(options, log) },
+      stack,
+    );
     if (options.signal?.aborted === true) void server.close();
     else options.signal?.addEventListener('abort', () => void server.close(), { once: true });
     return server;
@@ -124,18 +135,20 @@ interface Start {
   readonly directory: DataDirectory;
   readonly host: string;
   readonly port: number;
+  readonly httpPort: number;
   readonly log: Logger;
   readonly storeOptions: LevelStoreOptions;
 }
 
 /** Brings the parts up in order; `stack` takes them down again, last first. */
 async function start(
-  { directory, host, port, log, storeOptions }: Start,
+  { directory, host, port, httpPort, log, storeOptions }: Start,
   stack: AsyncDisposableStack,
 ): Promise<RunningServer> {
   const startedAtMs = Date.now();
   const onWarning = (message: string, error?: unknown) => log.warn(error === undefined ? {} : { err: error }, message);
   if (port !== 0) await probeAddress(host, port);
+  if (httpPort !== 0) await probeAddress(host, httpPort);
   let store: LevelStore = await openState(directory, storeOptions);
   const { clusterId } = store;
   let opened = true;
@@ -163,44 +176,59 @@ async function start(
     retention.close();
     return retaining;
   });
-  const grpc = new GrpcServer({
-    authenticator: new TokenAuthenticator(token, { principal: ownLogin(), role: 'admin' }),
-    log,
-  });
+  const authenticator = new TokenAuthenticator(token, { principal: ownLogin(), role: 'admin' });
+  const grpc = new GrpcServer({ authenticator, log });
   stack.defer(() => grpc.close());
+  const metrics = new Metrics({ view: () => turns.view, turns: () => turns.statistics });
+  const http = new HttpServer({ authenticator, log, metrics });
+  stack.defer(() => http.close());
   const agents = new AgentPlane({ clusterId, turns, logs, resolve: placementResolver(), onWarning });
   stack.defer(() => agents.close());
 
   const running = new Control(stack, turns);
   const parts: ApiParts = { turns, watcher: new JobWatcher(turns), logs, nodes: agents.directory };
-  registerServices(grpc, parts);
+  registerServices([grpc, http], parts);
   grpc.register(AgentService, agents.handlers);
   const shutdown = () => void running.close();
   const admin = { turns, logs, clusterId, version: VERSION, startedAtMs, dataDir: directory.path, shutdown };
-  grpc.register(AdminService, createAdminService(admin));
+  const adminService = createAdminService(admin);
+  for (const plane of [grpc, http]) plane.register(AdminService, adminService);
 
   running.address = await listen(grpc, host, port);
-  const endpoint: Endpoint = { address: running.address, pid: process.pid, clusterId };
+  running.httpAddress = await listen(http, host, httpPort);
+  const { address, httpAddress } = running;
+  const endpoint: Endpoint = { address, httpAddress, pid: process.pid, clusterId };
   await writeEndpoint(directory, endpoint);
   stack.defer(() => removeEndpoint(directory, endpoint));
-  log.info({ address: running.address, clusterId, dataDir: directory.path }, 'the control plane is up');
+  log.info({ address, httpAddress, clusterId, dataDir: directory.path }, 'the control plane is up');
   return running;
 }
 
-function registerServices(grpc: GrpcServer, parts: ApiParts): void {
-  grpc.register(JobService, createJobService(parts));
-  grpc.register(JobDefinitionService, createJobDefinitionService(parts));
-  grpc.register(JobQueueService, createJobQueueService(parts));
-  grpc.register(ComputeEnvironmentService, createComputeEnvironmentService(parts));
-  grpc.register(NodeService, createNodeService(parts));
-  grpc.register(LogService, createLogService(parts));
-  grpc.register(EventService, createEventService());
-  grpc.register(HistoryService, createHistoryService(parts));
+/** Both planes serve the same handlers. */
+function registerServices(planes: readonly (GrpcServer | HttpServer)[], parts: ApiParts): void {
+  const jobs = createJobService(parts);
+  const definitions = createJobDefinitionService(parts);
+  const queues = createJobQueueService(parts);
+  const environments = createComputeEnvironmentService(parts);
+  const nodes = createNodeService(parts);
+  const logs = createLogService(parts);
+  const events = createEventService();
+  const history = createHistoryService(parts);
+  for (const plane of planes) {
+    plane.register(JobService, jobs);
+    plane.register(JobDefinitionService, definitions);
+    plane.register(JobQueueService, queues);
+    plane.register(ComputeEnvironmentService, environments);
+    plane.register(NodeService, nodes);
+    plane.register(LogService, logs);
+    plane.register(EventService, events);
+    plane.register(HistoryService, history);
+  }
 }
 
-async function listen(grpc: GrpcServer, host: string, port: number): Promise<string> {
+async function listen(plane: GrpcServer | HttpServer, host: string, port: number): Promise<string> {
   try {
-    return await grpc.listen(host, port);
+    return await plane.listen(host, port);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     throw new ServerError('ADDRESS', `cannot listen on ${host}, port ${port}: ${detail}`, { cause: error });
@@ -210,6 +238,7 @@ async function listen(grpc: GrpcServer, host: string, port: number): Promise<str
 /** A control plane that is up: closed once, by whoever asks first, or by a state that cannot be had any more. */
 class Control implements RunningServer {
   address = '';
+  httpAddress = '';
   readonly closed: Promise<void>;
   readonly #stack: AsyncDisposableStack;
   readonly #turns: TurnLoop;

@@ -53,8 +53,10 @@ export async function openState(directory: DataDirectory, options: LevelStoreOpt
 
 /** For clients on the same machine: where a running control plane listens. */
 export interface Endpoint {
-  /** `host:port`. */
+  /** `host:port` of the gRPC plane. */
   readonly address: string;
+  /** `host:port` of the HTTP plane. */
+  readonly httpAddress: string;
   readonly pid: number;
   readonly clusterId: string;
 }

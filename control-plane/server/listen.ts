@@ -29,7 +29,7 @@ function addressError(cause: Error, address: string): ServerError {
   if (isErrno(cause, 'EADDRINUSE')) {
     return new ServerError(
       'ADDRESS_IN_USE',
-      `${address} is in use by another program. Give another --port, or stop the other.`,
+      `${address} is in use by another program. Give another --port (or --http-port), or stop the other.`,
       { cause },
     );
   }

@@ -11,6 +11,7 @@ import { serveUntilSignal } from '../serve.ts';
 interface ServerCommandOptions {
   readonly host?: string;
   readonly port: number;
+  readonly httpPort?: number;
   readonly allowMemoryFileSystem?: boolean;
   readonly insecureListen?: boolean;
   readonly logLevel?: string;
@@ -22,6 +23,7 @@ export function serverCommand(host: Host): Command {
   const command = leaf('server', 'run the control plane in the foreground')
     .option('--host <address>', 'listen on this address (default: 127.0.0.1)')
     .option('--port <number>', 'listen on this port; 0 takes any', parseInteger(0, 65_535), DEFAULT_PORT)
+    .option('--http-port <number>', 'of the HTTP plane (default: 8643, or any with --port 0)', parseInteger(0, 65_535))
     .option('--allow-memory-file-system', 'keep state on tmpfs although a reboot loses it')
     .option('--insecure-listen', 'allow an address that others can reach, without encryption')
     .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS));
@@ -33,13 +35,17 @@ export function serverCommand(host: Host): Command {
       const server = await runServer({
         dataDir,
         port: options.port,
+        ...(options.httpPort === undefined ? {} : { httpPort: options.httpPort }),
         ...(options.host === undefined ? {} : { host: options.host }),
         ...(options.allowMemoryFileSystem === true ? { allowMemoryFileSystem: true } : {}),
         ...(options.insecureListen === true ? { insecureListen: true } : {}),
         ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
       });
       writeRecord(dataDir, 'server');
-      note(session, `galley: the control plane listens on ${server.address}, data in ${dataDir}`);
+      note(
+        session,
+        `galley: the control plane listens on ${server.address} (HTTP on ${server.httpAddress}), data in ${dataDir}`,
+      );
       try {
         return await serveUntilSignal(session, server);
       } finally {
