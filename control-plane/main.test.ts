@@ -16,8 +16,8 @@ import { type Client, status } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type RunningServer, runServer, type ServerOptions } from './main.ts';
+import { restoreBackup } from './restore.ts';
 import { connect, failure, withToken } from './server/testing/call.ts';
-import { restoreBackup } from './store/backup.ts';
 import { type TestDirectory, testDirectory } from './store/testing.ts';
 
 let directory: TestDirectory;
@@ -72,7 +72,12 @@ it('starts on nothing, with all that a first job needs, and says where it is', a
 
   const endpoint: unknown = JSON.parse(await readFile(join(dataDir(), 'endpoint.json'), 'utf8'));
   const cluster = await serviceClient(AdminService, channel).getClusterStatus({}, options);
-  expect(endpoint).toEqual({ address: server.address, pid: process.pid, clusterId: cluster.clusterId });
+  expect(endpoint).toEqual({
+    address: server.address,
+    httpAddress: server.httpAddress,
+    pid: process.pid,
+    clusterId: cluster.clusterId,
+  });
   expect(cluster).toMatchObject({ pauses: [], processId: BigInt(process.pid), dataDirectory: dataDir() });
   expect((await stat(dataDir())).mode & 0o777).toBe(0o700);
   expect((await stat(join(dataDir(), 'token'))).mode & 0o777).toBe(0o600);
@@ -101,7 +106,7 @@ it('tells in one sentence that the port is taken', async () => {
   try {
     expect(await refusal(start({ port }))).toMatchObject({
       code: 'ADDRESS_IN_USE',
-      message: `127.0.0.1:${port} is in use by another program. Give another --port, or stop the other.`,
+      message: `127.0.0.1:${port} is in use by another program. Give another --port (or --http-port), or stop the other.`,
     });
   } finally {
     other.close();
@@ -162,7 +167,7 @@ it('hands out a backup that a restore takes, and which then waits for an operato
   await writeFile(file, Buffer.concat(pieces));
 
   const restored = join(directory.path, 'restored');
-  await restoreBackup(file, join(restored, 'store'), { allowMemoryFileSystem: true });
+  await restoreBackup(file, restored, { allowMemoryFileSystem: true });
   const server = await start({ dataDir: restored });
   const token = (await readFile(join(restored, 'token'), 'utf8')).trim();
   const other = connect(server.address);

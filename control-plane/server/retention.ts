@@ -50,8 +50,6 @@ export class Retention {
   readonly #parts: RetentionParts;
   readonly #times: RetentionTimes;
   readonly #closing = new AbortController();
-  /** Up to here nothing is left: a scan that began earlier would wade through what was deleted. */
-  readonly #swept = new Map<string, Uint8Array>();
 
   constructor(parts: RetentionParts) {
     this.#parts = parts;
@@ -113,35 +111,20 @@ export class Retention {
    * job that was submitted after the time, nothing can have ended before it.
    */
   async *#endedJobs(account: string, beforeMs: number): AsyncGenerator<Uint8Array, void, undefined> {
-    const range = tableRange(account, 'x');
-    const cursor = `${account}/x`;
-    let nothingKept = true;
-    for await (const page of this.#parts.turns.store.scan({ ...range, gte: this.#swept.get(cursor) ?? range.gte })) {
-      for (const { key, value } of page) {
+    for await (const page of this.#parts.turns.store.scan(tableRange(account, 'x'))) {
+      for (const { value } of page) {
         const job = decodeEndedJob(value);
         if (job.createdAtMs >= beforeMs) return;
-        if (job.stoppedAtMs >= beforeMs) {
-          nothingKept = false;
-          continue;
-        }
-        yield* keysOf(job);
-        if (nothingKept) this.#swept.set(cursor, key);
+        if (job.stoppedAtMs < beforeMs) yield* keysOf(job);
       }
     }
   }
 
   async *#history(account: string, beforeMs: number): AsyncGenerator<Uint8Array, void, undefined> {
-    const range = tableRange(account, 'h');
-    const cursor = `${account}/h`;
-    const gte = this.#swept.get(cursor) ?? range.gte;
-    for await (const page of this.#parts.turns.store.scan({
-      gte,
-      lt: historyTimeKey(account, Math.max(0, beforeMs)),
-    })) {
-      for (const { key } of page) {
-        yield key;
-        this.#swept.set(cursor, key);
-      }
+    const { gte } = tableRange(account, 'h');
+    const lt = historyTimeKey(account, Math.max(0, beforeMs));
+    for await (const page of this.#parts.turns.store.scan({ gte, lt })) {
+      for (const { key } of page) yield key;
     }
   }
 

@@ -2,4 +2,4 @@
 
 export const loadServer = () => import('@galley/control-plane/main.ts');
 export const loadAgent = () => import('@galley/agent/main.ts');
-export const loadBackup = () => import('@galley/control-plane/store/backup.ts');
+export const loadBackup = () => import('@galley/control-plane/restore.ts');
