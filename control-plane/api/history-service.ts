@@ -8,7 +8,7 @@ import { type HistoryPosition, scanHistory } from './history-scan.ts';
 import { HistoryTotals } from './history-summary.ts';
 import { toResourcesOf } from './job-messages.ts';
 import type { ApiParts } from './parts.ts';
-import { readSpecs } from './specs.ts';
+import { readLabels, type SpecLabels } from './specs.ts';
 import { makeToken, pageSizeOf, readToken } from './tokens.ts';
 
 /** Records that are looked at for one page; one that reached it may be short and still have a next one. */
@@ -35,11 +35,9 @@ export function createHistoryService({ turns }: Pick<ApiParts, 'turns'>): Handle
           }
         }
       }
-      const requests = await readSpecs(turns.store, records);
+      const labels = await readLabels(turns.store, records);
       return {
-        records: records.map((record, at) =>
-          toRecord(record, requests[at]?.jobName ?? '', requests[at]?.project ?? ''),
-        ),
+        records: records.map((record, at) => toRecord(record, labels[at])),
         nextPageToken: next === undefined ? '' : makeToken(LIST, [next.stoppedAtMs, next.number, next.attempt]),
       };
     },
@@ -64,18 +62,18 @@ function startOf(request: Parameters<typeof readToken>[1]): HistoryPosition | un
   return { stoppedAtMs, number, attempt };
 }
 
-function toRecord(record: HistoryRecord, jobName: string, project: string): AttemptRecord {
+function toRecord(record: HistoryRecord, labels: SpecLabels | undefined): AttemptRecord {
   const message = create(AttemptRecordSchema, {
     jobId: formatJobId(record.jobId),
     number: BigInt(record.number),
     attempt: record.attempt,
     account: record.account,
     user: record.user,
-    jobName,
+    jobName: labels?.jobName ?? '',
     jobQueue: record.queue,
     jobDefinition: record.definition,
     node: record.node,
-    project,
+    project: labels?.project ?? '',
     createdAtMs: BigInt(record.createdAtMs),
     placedAtMs: BigInt(record.placedAtMs),
     startedAtMs: BigInt(record.startedAtMs),

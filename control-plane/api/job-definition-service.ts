@@ -66,7 +66,13 @@ export function createJobDefinitionService({ turns }: Pick<ApiParts, 'turns'>): 
       const shown = all.filter(
         (view) => (request.includeInactive || view.active) && (request.name === '' || view.name === request.name),
       );
-      const { items, nextPageToken } = pageOfNames('job_definitions', request, shown, newestFirst);
+      const { items, nextPageToken } = pageOfNames(
+        'job_definitions',
+        request,
+        shown,
+        newestFirst,
+        ({ body }) => body.length,
+      );
       return { jobDefinitions: items.map(toDefinition), nextPageToken };
     },
   };

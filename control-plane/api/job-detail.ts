@@ -5,11 +5,14 @@ import { attemptKey, decodeAttempt } from '../core/records/index.ts';
 import type { CoreView } from '../core/view.ts';
 import type { Turns } from '../turn/turns.ts';
 import type { DefinitionCache } from './definitions.ts';
+import { invalid } from './errors.ts';
 import { type FoundJob, isEnded } from './job-lookup.ts';
 import { currentAttempt, toAttempt, toSummary } from './job-messages.ts';
 import { resolveTask, resolveTimeout } from './resolve.ts';
-import { readSpecs } from './specs.ts';
+import { decodeSpec, readSpecBytes } from './specs.ts';
 
+/** Requests of one answer, in bytes. An answer shows each of them twice, and a message has at most 8 MiB. */
+const MAX_DESCRIBED_BYTES = 3 * 1024 * 1024;
 /** Open dependencies that a job shows. */
 const MAX_WAITING_FOR = 100;
 
@@ -21,14 +24,22 @@ export async function describeJobs(
 ): Promise<Job[]> {
   const { store } = turns;
   const earlier = jobs.flatMap((job) => earlierAttempts(job).map((attempt) => ({ job, attempt })));
-  const [requests, records] = await Promise.all([
-    readSpecs(store, jobs),
+  const [specs, records] = await Promise.all([
+    readSpecBytes(store, jobs),
     store.getMany(earlier.map(({ job, attempt }) => attemptKey(job.account, job.number, attempt))),
   ]);
+  const bytes = specs.reduce((sum, spec) => sum + (spec?.length ?? 0), 0);
+  if (bytes > MAX_DESCRIBED_BYTES) {
+    throw invalid(
+      'job_ids',
+      `these jobs have ${bytes} bytes, and one call shows ${MAX_DESCRIBED_BYTES}; ask for fewer`,
+    );
+  }
+  const requests = specs.map((spec) => (spec === undefined ? undefined : decodeSpec(spec)));
   const attempts = new Map<FoundJob, Attempt[]>(jobs.map((job) => [job, []]));
   for (const [at, { job }] of earlier.entries()) {
-    const bytes = records[at];
-    if (bytes !== undefined) attempts.get(job)?.push(toAttempt(decodeAttempt(bytes)));
+    const record = records[at];
+    if (record !== undefined) attempts.get(job)?.push(toAttempt(decodeAttempt(record)));
   }
   return turns.read((view) =>
     jobs.map((job, at) => toJob(view, definitions, job, requests[at], attempts.get(job) ?? [])),

@@ -1,4 +1,4 @@
-import type { JobSummary, ListJobsRequest, SubmitJobRequest } from '@galley/proto';
+import type { JobSummary, ListJobsRequest } from '@galley/proto';
 import { decodeEndedJob, endedJobKey } from '../core/records/index.ts';
 import { isTerminal, type JobState } from '../core/types.ts';
 import type { EndedJob, LiveJobFilter } from '../core/view.ts';
@@ -7,7 +7,7 @@ import { accountOf } from './accounts.ts';
 import { notBuilt } from './errors.ts';
 import { type FoundJob, isEnded } from './job-lookup.ts';
 import { toSummary } from './job-messages.ts';
-import { readSpecs } from './specs.ts';
+import { readLabels } from './specs.ts';
 import { makeToken, pageSizeOf, readToken } from './tokens.ts';
 
 /** Rows that are looked at for one page; a page that reached it may be short, or empty, and still have a next one. */
@@ -52,11 +52,11 @@ export async function listJobs(
     const ended = await endedSlice(turns, filter, before, { rows: wanted, looked: budget });
     const downTo = Math.max(live.downTo, ended.downTo);
     const rows = merge(live.rows, ended.rows).filter((job) => job.number >= downTo);
-    const requests = await readSpecs(turns.store, rows);
+    const labels = await readLabels(turns.store, rows);
     for (const [at, job] of rows.entries()) {
-      const spec = requests[at];
-      if (!filter.byName(spec)) continue;
-      jobs.push(toSummary(job, spec?.jobName ?? ''));
+      const jobName = labels[at]?.jobName ?? '';
+      if (!filter.byName(jobName)) continue;
+      jobs.push(toSummary(job, jobName));
       if (jobs.length === pageSize) {
         const last = at === rows.length - 1 && downTo === 0;
         return { jobs, nextPageToken: last ? '' : makeToken(LIST, [job.number]) };
@@ -76,7 +76,7 @@ interface Filter {
   readonly ended: boolean;
   readonly createdAfterMs: number;
   readonly matches: (job: FoundJob) => boolean;
-  readonly byName: (request: SubmitJobRequest | undefined) => boolean;
+  readonly byName: (jobName: string) => boolean;
 }
 
 function compileFilter(request: ListJobsRequest): Filter {
@@ -113,12 +113,12 @@ function compileFilter(request: ListJobsRequest): Filter {
 }
 
 /** Exact, or a prefix with a trailing `*`; case is ignored. */
-function nameFilter(pattern: string): (request: SubmitJobRequest | undefined) => boolean {
+function nameFilter(pattern: string): (jobName: string) => boolean {
   if (pattern === '') return () => true;
   const wanted = pattern.toLowerCase();
-  if (!wanted.endsWith('*')) return (request) => request?.jobName.toLowerCase() === wanted;
+  if (!wanted.endsWith('*')) return (jobName) => jobName.toLowerCase() === wanted;
   const prefix = wanted.slice(0, -1);
-  return (request) => request?.jobName.toLowerCase().startsWith(prefix) === true;
+  return (jobName) => jobName.toLowerCase().startsWith(prefix);
 }
 
 async function liveSlice(turns: Turns, filter: Filter, before: number, wanted: number): Promise<Slice<FoundJob>> {

@@ -242,6 +242,22 @@ describe('look', () => {
   });
 });
 
+describe('long requests', () => {
+  it('are listed, and described as many at a time as a message holds', async () => {
+    const requests = Array.from({ length: 16 }, () => jobRequest({ task: { command: ['x'.repeat(200_000)] } }));
+    await submitAll(requests);
+    expect((await list()).jobs).toHaveLength(16);
+    const jobIds = requests.map(({ jobId }) => jobId);
+    const describeAll = (ids: string[]) =>
+      service.describeJobs(create(DescribeJobsRequestSchema, { jobIds: ids }), call());
+    await expect(describeAll(jobIds)).rejects.toMatchObject({
+      message: expect.stringMatching(/^job_ids: .*ask for fewer$/),
+    });
+    expect((await describeAll(jobIds.slice(0, 8))).jobs).toHaveLength(8);
+    expect((await get('1')).request?.task?.command[0]).toHaveLength(200_000);
+  });
+});
+
 describe('list', () => {
   it('merges jobs alive and over, newest first, page by page, over changes in between', async () => {
     const requests = Array.from({ length: 25 }, (_, at) => jobRequest({ jobName: `job-${at + 1}` }));

@@ -7,7 +7,7 @@ import type { WatchEvent } from '../turn/watch.ts';
 import type { FoundJob, JobLookup } from './job-lookup.ts';
 import { toSummary } from './job-messages.ts';
 import type { ApiParts } from './parts.ts';
-import { readSpecs } from './specs.ts';
+import { readLabels } from './specs.ts';
 
 /** Jobs of one message of the stream. */
 const MAX_MESSAGE_JOBS = 1_000;
@@ -25,8 +25,8 @@ export async function* watchJobs(
   const names = new Map<number, string>();
   const summaries = async (jobs: readonly FoundJob[]): Promise<JobSummary[]> => {
     const unnamed = jobs.filter((job) => !names.has(job.number));
-    for (const [at, request] of (await readSpecs(turns.store, unnamed)).entries()) {
-      names.set(unnamed[at]?.number ?? 0, request?.jobName ?? '');
+    for (const [at, { jobName }] of (await readLabels(turns.store, unnamed)).entries()) {
+      names.set(unnamed[at]?.number ?? 0, jobName);
     }
     return jobs.map((job) => toSummary(job, names.get(job.number) ?? ''));
   };

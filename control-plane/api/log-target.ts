@@ -7,7 +7,7 @@ import { accountOf } from './accounts.ts';
 import type { DefinitionCache } from './definitions.ts';
 import { invalid } from './errors.ts';
 import { type FoundJob, isEnded, type JobLookup } from './job-lookup.ts';
-import { readSpecs } from './specs.ts';
+import { readSpec } from './specs.ts';
 
 /** Which stream of which attempt a selector means. */
 export interface LogTarget {
@@ -64,7 +64,7 @@ export function refOf(job: FoundJob, attempt: number): AttemptRef {
 }
 
 async function hasSeparateStreams({ turns, definitions }: TargetParts, job: FoundJob): Promise<boolean> {
-  const [request] = await readSpecs(turns.store, [job]);
+  const request = await readSpec(turns.store, job);
   const mine = request?.task?.separateStreams;
   if (mine !== undefined) return mine;
   return definitions.pinned(turns.view, job.account, job.definition)?.message.task?.separateStreams ?? false;

@@ -28,6 +28,19 @@ describe('a page token', () => {
 });
 
 describe('pages of names', () => {
+  it('hold no more bytes than fit, and one item at least', () => {
+    const bytes = [3e6, 1e6, 1e6, 9e6, 1];
+    const pages: string[][] = [];
+    let token = '';
+    do {
+      const names = ['a', 'b', 'c', 'd', 'e'];
+      const answer = pageOfNames('names', page(token), names, String, (item) => bytes[names.indexOf(item)] ?? 0);
+      pages.push(answer.items);
+      token = answer.nextPageToken;
+    } while (token !== '');
+    expect(pages).toEqual([['a', 'b'], ['c'], ['d'], ['e']]);
+  });
+
   it('show every item that stays, once and in order, whatever comes and goes in between', () => {
     const names = fc.uniqueArray(fc.stringMatching(/^[a-z]{1,3}$/), { minLength: 1, maxLength: 30 });
     fc.assert(

@@ -3,6 +3,8 @@ import { invalid } from './errors.ts';
 // A page token says after which row the page begins, never how many rows came before: rows that come and go move nothing.
 
 const DEFAULT_PAGE_SIZE = 100;
+/** Encoded items of one page, in bytes: half of what a message may have. */
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 const FIELD = 'page.page_token';
 
 export interface PageOf {
@@ -51,14 +53,28 @@ export function pageOfNames<T>(
   request: PageOf,
   items: readonly T[],
   keyOf: (item: T) => string,
+  bytesOf: (item: T) => number = () => 0,
 ): { readonly items: T[]; readonly nextPageToken: string } {
   const after = readToken(list, request, ['string'])?.[0];
   const sorted = items.map((item) => ({ item, key: keyOf(item) })).sort((a, b) => (a.key < b.key ? -1 : 1));
   const rest = after === undefined ? sorted : sorted.filter(({ key }) => key > after);
-  const page = rest.slice(0, pageSizeOf(request));
+  const page = rest.slice(
+    0,
+    fitting(rest.slice(0, pageSizeOf(request)), ({ item }) => bytesOf(item)),
+  );
   const last = page.at(-1);
   return {
     items: page.map(({ item }) => item),
     nextPageToken: last === undefined || page.length === rest.length ? '' : makeToken(list, [last.key]),
   };
+}
+
+/** How many of the items fit in a page, at least one. */
+function fitting<T>(items: readonly T[], bytesOf: (item: T) => number): number {
+  let bytes = 0;
+  const tooMany = items.findIndex((item, at) => {
+    bytes += bytesOf(item);
+    return at > 0 && bytes > MAX_PAGE_BYTES;
+  });
+  return tooMany === -1 ? items.length : tooMany;
 }
