@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { createValidator } from '@bufbuild/protovalidate';
 import {
   JobDefinitionSchema,
   type SubmitJobRequest,
   SubmitJobRequestSchema,
   SubmitJobsRequestSchema,
 } from '@galley/proto';
-import { violationsOf } from '../server/validation.ts';
 import { canonicalBatch, digestOf } from './canonical.ts';
 import { createJobService } from './job-service.ts';
 import { planJob } from './resolve.ts';
@@ -62,10 +62,11 @@ const { jobs } = fromBinary(SubmitJobsRequestSchema, bytes);
 const message = create(SubmitJobsRequestSchema, { jobs });
 const specs = canonicalBatch(jobs);
 const definition = create(JobDefinitionSchema);
+const validator = createValidator();
 const figures: Record<string, number> = {
   'bytes a job': bytes.length / CALL_JOBS,
   decode: best(() => fromBinary(SubmitJobsRequestSchema, bytes)),
-  'rules of the contract': best(() => violationsOf(SubmitJobsRequestSchema, message)),
+  'rules of the contract': best(() => validator.validate(SubmitJobsRequestSchema, message)),
   'semantic checks': best(() => jobs.forEach(validateSubmit)),
   'canonical encoding': best(() => canonicalBatch(jobs)),
   digest: best(() => specs.forEach(digestOf)),
