@@ -110,6 +110,15 @@ describe('refusals for good', () => {
     await expect(agent.closed).rejects.toMatchObject({ code: 'OTHER_CLUSTER' });
   });
 
+  test('another name than the one that the state directory has served under', async () => {
+    const first = await harness.connect();
+    const job = placementOf(['true']);
+    harness.plane.place(job);
+    await harness.plane.untilPhase(keyOf(job), AttemptPhase.ENDED);
+    await first.close();
+    await expect(harness.start({ nodeName: 'node-2' })).rejects.toThrow(/is that of node node-1.*got "node-2"/);
+  });
+
   test('an option out of range names field, constraint and value', async () => {
     await expect(harness.start({ nodeName: '-x' })).rejects.toThrow(/nodeName: .*; got "-x"/);
     await expect(harness.start({ address: 'nowhere' })).rejects.toMatchObject({ code: 'INVALID_OPTION' });

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { AttemptPhase, type AttemptReport, type Inventory } from '@galley/proto';
-import { destination, type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { openCgroups } from './cgroup/open.ts';
 import { DiskGauge } from './heartbeat/disk.ts';
 import { Lease } from './heartbeat/lease.ts';
@@ -10,7 +10,7 @@ import { LeaseGuard } from './heartbeat/lease-guard.ts';
 import { UsageSampler } from './heartbeat/usage.ts';
 import { describeHost } from './inventory/host.ts';
 import { buildInventory, standingWarnings } from './inventory/inventory.ts';
-import { checkNodeName, nodeNameOf } from './inventory/node-name.ts';
+import { checkNodeName, keepNodeName, keptNodeName, nodeNameOf } from './inventory/node-name.ts';
 import { checkReserve, type Reserve } from './inventory/reserve.ts';
 import type { AttemptKey } from './journal/attempt-key.ts';
 import { Journal } from './journal/journal.ts';
@@ -20,6 +20,7 @@ import type { LogPolicy } from './logs/policy.ts';
 import { ProcessRuntime } from './runtimes/process.ts';
 import { Attempts } from './session/attempts.ts';
 import { AgentError } from './session/errors.ts';
+import { defaultLog } from './session/logger.ts';
 import { SESSION_TIMES, type SessionTimes } from './session/options.ts';
 import { Session } from './session/session.ts';
 
@@ -32,7 +33,10 @@ export interface AgentOptions {
   /** `host:port` of the control plane. */
   readonly address: string;
   readonly token: string;
-  /** Default: the host's name, with what a node name may not have replaced by `-`. */
+  /**
+   * Default: the one under which this state directory has served before; in a new one the host's name, with what a node
+   * name may not have replaced by `-`. A state directory never serves under another name.
+   */
   readonly nodeName?: string;
   /** Default: `default`. */
   readonly computeEnvironment?: string;
@@ -66,52 +70,71 @@ export interface RunningAgent {
  * before the first connect. Throws AgentError (`INVALID_OPTION`), JournalError (`LOCKED`, `UNREADABLE`) or LauncherError.
  */
 export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
-  const nodeName = compile(options);
+  const kept = options.dataDir === '' ? undefined : keptNodeName(resolve(options.dataDir));
+  const nodeName = compile(options, kept);
   const log = (options.log ?? defaultLog()).child({ node: nodeName });
+  const opened: Closer[] = [];
+  try {
+    return await open(options, nodeName, log, opened);
+  } catch (error) {
+    await closeAll(opened);
+    throw error;
+  }
+}
+
+type Closer = () => Promise<void> | void;
+
+/** What was opened last is closed first. */
+async function closeAll(opened: Closer[]): Promise<void> {
+  for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
+}
+
+async function open(options: AgentOptions, node: string, log: Logger, opened: Closer[]): Promise<RunningAgent> {
   const directory = resolve(options.dataDir);
+  const attemptsDirectory = join(directory, 'attempts');
   const boot = bootId();
-  const agentWarnings: string[] = [];
-  const allowUnlimited = options.allowUnlimited ?? false;
   const account = options.account ?? 'default';
+  const allowUnlimited = options.allowUnlimited ?? false;
   const plane = { address: options.address, token: options.token };
+  const faults: string[] = [];
   let session: Session | undefined;
 
   const journal = await Journal.open({
     directory,
     onTorn: (bytes) => log.warn(`the journal's end was torn by a crash: ${bytes} bytes were cut off`),
     onFault: (error) => {
-      agentWarnings.length = 0;
+      faults.length = 0;
       if (error === undefined) log.info('the journal can be written again');
       else {
         log.error({ err: error }, 'the journal cannot be written: nothing new is accepted or reported until it can');
-        agentWarnings.push(`The journal cannot be written: ${error.message}`);
+        faults.push(`The journal cannot be written: ${error.message}`);
       }
       session?.inventoryChanged();
     },
   });
-  const attemptsDirectory = join(directory, 'attempts');
+  opened.push(() => journal.close());
   await mkdir(attemptsDirectory, { recursive: true, mode: 0o700 });
   const disk = new DiskGauge(directory);
-  const [host, runtime, logs] = await Promise.all([
-    describeHost(),
-    ProcessRuntime.open({
-      directory: join(directory, 'runtime'),
-      cgroups: openCgroups(`galley-${journal.incarnation.slice(0, 8)}`),
-    }),
-    AgentLogs.open({
-      stateDirectory: directory,
-      directory: attemptsDirectory,
-      plane,
-      node: nodeName,
-      account,
-      incarnation: journal.incarnation,
-      disk,
-      log,
-      ...(options.logPolicy === undefined ? {} : { policy: options.logPolicy }),
-    }),
-  ]);
+  const logs = await AgentLogs.open({
+    stateDirectory: directory,
+    directory: attemptsDirectory,
+    plane,
+    node,
+    account,
+    incarnation: journal.incarnation,
+    disk,
+    log,
+    ...(options.logPolicy === undefined ? {} : { policy: options.logPolicy }),
+  });
+  opened.push(() => logs.close());
+  const runtime = await ProcessRuntime.open({
+    directory: join(directory, 'runtime'),
+    // Of this state directory: two agents on one host must not empty each other's.
+    cgroups: openCgroups(`galley-${journal.incarnation.slice(0, 8)}`),
+  });
+  opened.push(() => runtime.close());
   const parts = {
-    host,
+    host: await describeHost(),
     runtime: runtime.description,
     reserve: options.reserve ?? {},
     labels: options.labels ?? {},
@@ -119,11 +142,12 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
     allowUnlimited,
   };
   for (const warning of standingWarnings(parts)) log.warn(warning);
-  const inventory = (): Inventory => buildInventory({ ...parts, warnings: agentWarnings });
+  const inventory = (): Inventory => buildInventory({ ...parts, warnings: faults });
+  const offered = inventory();
 
   const attempts = new Attempts({
     directory: attemptsDirectory,
-    node: nodeName,
+    node,
     bootId: boot,
     uptimeMs,
     journal,
@@ -133,27 +157,22 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
     allowUnlimited,
     log,
   });
-  const offered = inventory();
+  opened.push(() => attempts.close());
   attempts.on('forgotten', (key) => logs.forget(key));
   logs.onDiskFull((key, reason) => attempts.stopFor(key, reason));
   await attempts.recover();
-  const ended: EndedSource[] = [];
-  for (const { key, report } of attempts.ended()) {
-    if (report.phase === AttemptPhase.REJECTED) await logs.discard(key);
-    else ended.push(endedSource(key, report));
-  }
-  await logs.recover(ended, async (keys) => {
-    const remembered = await journal.remembered(keys);
-    return Array.from(remembered, ([key, { report }]) => endedSource(key, report));
-  });
+  await recoverLogs(logs, attempts, journal);
 
   const lease = new Lease(directory, boot);
   const guard = new LeaseGuard({ lease, attempts, uptimeMs, log });
+  opened.push(() => guard.stop());
   const sampler = new UsageSampler(disk, () => attempts.running);
+  opened.push(() => sampler.stop());
   await sampler.start(SAMPLE_MS);
+  let named = keptNodeName(directory) !== undefined;
   session = new Session({
     plane,
-    node: nodeName,
+    node,
     computeEnvironment: options.computeEnvironment ?? 'default',
     account,
     bootId: boot,
@@ -165,29 +184,53 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
     usage: () => sampler.latest(),
     times: options.times ?? SESSION_TIMES,
     log,
-    onLive: (live) => logs.allow(live),
+    onLive: (live) => {
+      logs.allow(live);
+      if (!live || named) return;
+      named = true;
+      keepNodeName(directory, node).catch((error: unknown) => {
+        named = false;
+        log.warn({ err: error }, 'the name of this node could not be written down');
+      });
+    },
   });
-  const running = session;
-  const ran = running.run();
+  return runningAgent(node, session, opened, options.signal);
+}
 
+/** What was written and not shipped yet, of attempts that are over. */
+async function recoverLogs(logs: AgentLogs, attempts: Attempts, journal: Journal): Promise<void> {
+  const ended: EndedSource[] = [];
+  for (const { key, report } of attempts.ended()) {
+    if (report.phase === AttemptPhase.REJECTED) await logs.discard(key);
+    else ended.push(endedSource(key, report));
+  }
+  await logs.recover(ended, async (keys) => {
+    const remembered = await journal.remembered(keys);
+    return Array.from(remembered, ([key, { report }]) => endedSource(key, report));
+  });
+}
+
+/** Runs the session; whatever ends it, everything is closed after it. */
+function runningAgent(
+  nodeName: string,
+  session: Session,
+  opened: Closer[],
+  signal: AbortSignal | undefined,
+): RunningAgent {
+  const ran = session.run();
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
-      options.signal?.removeEventListener('abort', onAbort);
-      await running.close();
+      signal?.removeEventListener('abort', onAbort);
+      await session.close();
       await ran.catch(() => undefined);
-      guard.stop();
-      sampler.stop();
-      attempts.close();
-      await runtime.close();
-      await logs.close();
-      await journal.close();
+      await closeAll(opened);
     })();
     return closing;
   };
   const onAbort = () => void close();
-  options.signal?.addEventListener('abort', onAbort, { once: true });
-  if (options.signal?.aborted === true) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
   const closed = (async () => {
     try {
       await ran;
@@ -195,6 +238,7 @@ export async function runAgent(options: AgentOptions): Promise<RunningAgent> {
       await close();
     }
   })();
+  // Whoever does not look at it is not to die of it.
   closed.catch(() => undefined);
   return { nodeName, close, closed };
 }
@@ -203,8 +247,8 @@ function endedSource(key: AttemptKey, { jobNumber, logLengths }: AttemptReport):
   return { key, jobNumber, lengths: logLengths.map(Number) };
 }
 
-/** Checks the options, once; returns the node's name. */
-function compile(options: AgentOptions): string {
+/** Checks the options, once; returns the node's name. `kept`: that of the state directory, if it has one. */
+function compile(options: AgentOptions, kept: string | undefined): string {
   try {
     if (options.dataDir === '') throw new RangeError('dataDir: a directory, got an empty text');
     if (!/^.+:\d{1,5}$/.test(options.address)) {
@@ -216,33 +260,15 @@ function compile(options: AgentOptions): string {
         throw new RangeError(`namedResources.${name}: a whole number from 1, got ${count}`);
       }
     }
-    return options.nodeName === undefined ? nodeNameOf(hostname()) : checkNodeName(options.nodeName);
+    const name = options.nodeName ?? kept ?? nodeNameOf(hostname());
+    if (kept !== undefined && name !== kept) {
+      throw new RangeError(
+        `nodeName: the state directory ${options.dataDir} is that of node ${kept}, whose jobs may still run; got ${JSON.stringify(name)}`,
+      );
+    }
+    return checkNodeName(name);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new AgentError('INVALID_OPTION', error.message, { cause: error });
   }
-}
-
-/** Lines for people on a terminal, JSON for collectors. */
-function defaultLog(): Logger {
-  const level = process.env['GALLEY_LOG_LEVEL'] ?? 'info';
-  if (!process.stderr.isTTY) return pino({ name: 'galley-agent', level }, destination(2));
-  return pino({ level }, humanLines());
-}
-
-/** One line a message: time, level if it matters, text. */
-function humanLines() {
-  return {
-    write(line: string): void {
-      const { level, time, msg, err } = JSON.parse(line) as {
-        level: number;
-        time: number;
-        msg?: string;
-        err?: { message?: string };
-      };
-      const mark = level >= 50 ? 'error: ' : level >= 40 ? 'warning: ' : '';
-      const cause = err?.message === undefined ? '' : `: ${err.message}`;
-      process.stderr.write(`${new Date(time).toISOString().slice(11, 19)} agent  ${mark}${msg ?? ''}${cause}\n`);
-    },
-  };
 }

@@ -31,6 +31,8 @@ const HISTORY_PAUSE_MS = 20;
 const MAX_UNANSWERED_HEARTBEATS = 100;
 /** A control plane that names no interval, or an absurd one, gets these, in milliseconds. */
 const HEARTBEAT = { least: 100, usual: 5_000 };
+/** The lease of a control plane that names none, in milliseconds. */
+const USUAL_LEASE_MS = 60_000;
 /** Heartbeats without an answer before the connection counts as dead, when that is longer than `silentMs`. */
 const SILENT_HEARTBEATS = 3;
 
@@ -116,7 +118,7 @@ export class LiveSession {
     const { attempts, times } = this.#options;
     const interval = Math.max(hello.heartbeatIntervalMs || HEARTBEAT.usual, HEARTBEAT.least);
     this.#silentMs = Math.max(times.silentMs, interval * SILENT_HEARTBEATS);
-    this.#leaseMs = hello.leaseMs;
+    this.#leaseMs = hello.leaseMs || USUAL_LEASE_MS;
     this.#renewLease(this.#helloSentAtUptimeMs);
     this.#running = true;
     this.#timers.push(
