@@ -24,12 +24,12 @@ export interface TestCluster extends ApiParts {
   close(): Promise<void>;
 }
 
-/** With the default environment, queue and definition. */
-export async function startCluster(): Promise<TestCluster> {
+/** With the default environment, queue and definition. `sync`: what a commit waits for, for tests of its failure. */
+export async function startCluster(sync: () => Promise<void> = async () => {}): Promise<TestCluster> {
   const disk = new MemoryDisk({ clusterId: randomUUID() });
   const turns = await TurnLoop.start({
     open: async () => {
-      const store = await openMemoryStore(disk);
+      const store = await openMemoryStore(disk, { sync });
       return { store, core: await loadCore(store, { wallMs: Date.now() }) };
     },
   });
