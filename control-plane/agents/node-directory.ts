@@ -20,10 +20,10 @@ export class NodeDirectory {
   update(account: string, node: string, facts: Partial<NodeFacts>): void {
     const name = key(account, node);
     const before = this.#facts.get(name) ?? { inventory: undefined, usage: undefined, clockOffsetMs: 0 };
-    this.#facts.delete(name);
     this.#facts.set(name, { ...before, ...facts });
+    if (this.#facts.size <= MAX_NODES) return;
     const [oldest] = this.#facts.keys();
-    if (this.#facts.size > MAX_NODES && oldest !== undefined) this.#facts.delete(oldest);
+    if (oldest !== undefined) this.#facts.delete(oldest);
   }
 
   delete(account: string, node: string): void {

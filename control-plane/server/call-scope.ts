@@ -2,6 +2,9 @@ import type { ServerSurfaceCall } from '@grpc/grpc-js/build/src/server-call.js';
 import type { Identity, Role } from '../security/authenticator.ts';
 import type { CallContext } from './handler.ts';
 
+/** Shared: making one costs a stack trace, and every call that is over is cancelled in the end. */
+const CALLER_GONE = new DOMException('the caller went away', 'AbortError');
+
 /** The context of one call, and the means to end it. */
 export class CallScope implements CallContext {
   readonly principal: string;
@@ -18,7 +21,7 @@ export class CallScope implements CallContext {
     this.peer = call.getPeer();
     this.deadlineMs = unixMs(call.getDeadline());
     // Also emitted when the deadline passes and when the connection breaks.
-    call.on('cancelled', () => this.abort(new DOMException('the caller went away', 'AbortError')));
+    call.on('cancelled', () => this.abort(CALLER_GONE));
   }
 
   get signal(): AbortSignal {
