@@ -163,7 +163,7 @@ export class CoreState {
   readonly retired: { row: number; turn: number }[] = [];
   retiredHead = 0;
   /** The last turn any of whose ended jobs has left memory. */
-  evictedTurn = -1;
+  evictedTurn = Number.NEGATIVE_INFINITY;
   durableTurn = -1;
 
   cluster: ClusterRecord;

@@ -16,9 +16,12 @@ import {
 import { addDependency, failDependent, isMet } from './dependencies.ts';
 import { count, makeRunnable, markDirty, setState } from './transition.ts';
 
+/** Turns that may be applied and not on disk when facts are read there: the one in the store's hands and the open one. */
+const UNDURABLE_TURNS = 2;
+
 /** Accepts jobs: each for itself, or all or none. Answers in the order of the request. */
 export function submitJobs(core: CoreState, input: SubmitJobs): (Submitted | Refusal)[] {
-  if (input.factsTurn <= core.evictedTurn) return input.jobs.map(() => staleFacts());
+  if (input.factsTurn <= core.evictedTurn + UNDURABLE_TURNS) return input.jobs.map(() => staleFacts());
   if (input.mode === 'each') return input.jobs.map((job) => submitOne(core, job, input.submittedBy));
   const refusal = refuseAtomic(core, input.jobs);
   if (refusal !== undefined) return input.jobs.map(() => refusal);
