@@ -9,6 +9,9 @@ import type { SessionOptions } from './options.ts';
 import { PROTOCOL } from './protocol.ts';
 import { ReportQueue } from './report-queue.ts';
 
+/** Between warnings that the control plane is still away. */
+const TELL_AGAIN_MS = 60_000;
+
 /**
  * The agent's side of the control stream, over and over until it is closed:
  *
@@ -26,6 +29,7 @@ export class Session {
   readonly #backoff = new Backoff();
   #live: LiveSession | undefined;
   #stopping = false;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -54,7 +58,7 @@ export class Session {
       if (end.live) this.#backoff.reset();
       if (completeHistory) continue;
       const waitMs = this.#backoff.next();
-      this.#options.log.warn(`${end.why}; trying again in ${(waitMs / 1000).toFixed(1)} s. Jobs go on`);
+      this.#tellOfTrouble(end, waitMs);
       await delay(waitMs, undefined, { signal: this.#closing.signal }).catch(() => undefined);
     }
   }
@@ -64,6 +68,18 @@ export class Session {
     this.#stopping = true;
     await this.#live?.goodbye();
     this.#closing.abort();
+  }
+
+  /** A control plane may be away for days: it is said when that begins, and then once in a while. */
+  #tellOfTrouble(end: SessionEnd, waitMs: number): void {
+    const now = performance.now();
+    const text = `${end.why}; trying again in ${(waitMs / 1000).toFixed(1)} s. Jobs go on`;
+    if (!end.live && now - this.#toldAt < TELL_AGAIN_MS) {
+      this.#options.log.debug(text);
+      return;
+    }
+    this.#toldAt = now;
+    this.#options.log.warn(text);
   }
 
   async #connect(completeHistory: boolean): Promise<SessionEnd> {
@@ -76,7 +92,7 @@ export class Session {
       const hello = await live.greet(completeHistory);
       const again = await this.#accept(hello, completeHistory);
       if (again) return { live: true, completeHistory: true, why: 'the complete history was asked for' };
-      log.info({ address: plane.address, node: this.#options.node }, 'connected to the control plane');
+      log.info({ address: plane.address }, 'connected to the control plane');
       this.#live = live;
       this.#options.onLive(true);
       return { live: true, completeHistory: false, why: await live.run(hello) };
