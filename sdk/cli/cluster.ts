@@ -3,6 +3,7 @@ import type { GalleyClient } from '../client.ts';
 import { connectGalley } from '../client.ts';
 import { readEndpoint } from '../data-directory.ts';
 import { GalleyError } from '../errors.ts';
+import { DEFAULT_PORT } from '../options.ts';
 import type { Node } from '../types.ts';
 import { findRunning } from './daemon-record.ts';
 import { type Daemon, delegatedScope, ownProgram, startDaemon, untilReady } from './daemons.ts';
@@ -16,8 +17,8 @@ const PROBE_MS = 2_000;
 
 export interface ClusterOptions {
   readonly dataDirectory: string;
-  /** 0: any. */
-  readonly port: number;
+  /** 0: any. Absent: where it listened before it was killed, else the usual one. */
+  readonly port?: number;
   readonly nodeName?: string;
   readonly allowMemoryFileSystem?: boolean;
   readonly env: NodeJS.ProcessEnv;
@@ -53,13 +54,19 @@ export async function bringUpServer(options: ClusterOptions): Promise<ServerUp> 
       '--data-dir',
       dataDirectory,
       '--port',
-      String(port),
+      String(port ?? portBefore(dataDirectory) ?? DEFAULT_PORT),
       ...(options.allowMemoryFileSystem === true ? ['--allow-memory-file-system'] : []),
     ];
     daemon = startDaemon(dataDirectory, 'server', words, withoutGalley(env));
   }
   const client = await untilReady(daemon, 'the control plane', SERVER_READY_MS, () => probe(options, daemon), signal);
   return { started: daemon !== undefined, client, pid: readEndpoint(dataDirectory)?.pid ?? 0 };
+}
+
+/** An agent that still runs looks for the control plane where it was. */
+function portBefore(dataDirectory: string): number | undefined {
+  const port = Number(readEndpoint(dataDirectory)?.address.split(':').pop());
+  return Number.isInteger(port) ? port : undefined;
 }
 
 /** A client of the control plane of this directory, if it answers. */

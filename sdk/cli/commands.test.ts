@@ -3,7 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { AdminService, CancelOutcome, EndCause, HistoryService, JobService, JobState, LogService } from '@galley/proto';
+import {
+  AdminService,
+  CancelOutcome,
+  EndCause,
+  HistoryService,
+  JobDefinitionService,
+  JobService,
+  JobState,
+  LogService,
+} from '@galley/proto';
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type CliOptions, cli } from '../testing/cli.ts';
@@ -268,6 +277,18 @@ test('a log with bytes missing says so beside the log, and in JSON', async () =>
     { offset: 1, gapLength: 2048 },
     { offset: 2049, base64: '/w==' },
   ]);
+});
+
+test('a definition takes options before and after its name, and a command behind --', async () => {
+  fake.on(JobDefinitionService, {
+    registerJobDefinition({ name, task }) {
+      expect(task?.command).toEqual(['echo', '--cpus', 'Ref::what']);
+      expect(task?.resources?.milliVcpu).toBe(500n);
+      return { jobDefinition: { name, revision: 3, active: true } };
+    },
+  });
+  const words = ['definition', 'register', 'build', '--cpus', '0.5', '--', 'echo', '--cpus', 'Ref::what'];
+  expect((await galley(words)).stdout).toBe('Definition build:3 registered\n');
 });
 
 test('history as a table, CSV and sums', async () => {

@@ -85,8 +85,7 @@ function registerCommand(host: Host): Command {
   const command = leaf('register', 'make the next revision of a definition')
     .alias('create')
     .argument('<name>')
-    .argument('[command...]', 'program and arguments, after --')
-    .passThroughOptions();
+    .argument('[command...]', 'program and arguments, after --');
   addTaskOptions(command, host.env);
   return command.action((name: string, words: string[]) =>
     host.run(command, async (session) => {

@@ -23,7 +23,7 @@ export function serverCommand(host: Host): Command {
   const command = leaf('server', 'run the control plane in the foreground')
     .option('--host <address>', 'listen on this address (default: 127.0.0.1)')
     .option('--port <number>', 'listen on this port; 0 takes any', parseInteger(0, 65_535), DEFAULT_PORT)
-    .option('--http-port <number>', 'of the HTTP plane (default: 8643, or any with --port 0)', parseInteger(0, 65_535))
+    .option('--http-port <number>', 'of the HTTP plane (default: the one after --port)', parseInteger(0, 65_535))
     .option('--allow-memory-file-system', 'keep state on tmpfs although a reboot loses it')
     .option('--insecure-listen', 'allow an address that others can reach, without encryption')
     .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS));

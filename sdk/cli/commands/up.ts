@@ -12,14 +12,18 @@ import { parseInteger } from '../parse.ts';
 import { startProgress } from '../progress.ts';
 
 interface UpOptions {
-  readonly port: number;
+  readonly port?: number;
   readonly name?: string;
   readonly allowMemoryFileSystem?: boolean;
 }
 
 export function upCommand(host: Host): Command {
   const command = leaf('up', 'start a control plane and an agent on this machine, in the background')
-    .option('--port <number>', 'of the control plane; 0 takes any', parseInteger(0, 65_535), DEFAULT_PORT)
+    .option(
+      '--port <number>',
+      `of the control plane; 0 takes any (default: the one before, else ${DEFAULT_PORT})`,
+      parseInteger(0, 65_535),
+    )
     .option('-N, --name <name>', 'of the node (default: the host name)')
     .option('--allow-memory-file-system', 'keep state on tmpfs although a reboot loses it');
   return command.action(() =>
@@ -31,10 +35,10 @@ export function upCommand(host: Host): Command {
       return untilInterrupted(session, halfUp, async (signal) => {
         const options = {
           dataDirectory,
-          port,
           env: session.env,
           signal,
           say: (text: string) => progress.set(text),
+          ...(port === undefined ? {} : { port }),
           ...(name === undefined ? {} : { nodeName: name }),
           ...(allowMemoryFileSystem === true ? { allowMemoryFileSystem: true } : {}),
         };
