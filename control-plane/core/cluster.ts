@@ -1,3 +1,4 @@
+import { EPOCH_NUMBER_GAP } from './limits.ts';
 import { type CoreState, emit, updateCluster } from './state.ts';
 import type { Pause, PauseScheduling, Replies, ResumeScheduling } from './types.ts';
 
@@ -23,7 +24,7 @@ export function resumeScheduling(core: CoreState, input: ResumeScheduling): Repl
   if (input.acceptLoss && core.loss !== undefined) {
     core.loss = undefined;
     core.raiseEpoch = true;
-    awaitEveryNode(core);
+    startEpoch(core);
     emit(core, { kind: 'resync' });
   }
   if (input.waiveMissingNodes) {
@@ -34,8 +35,9 @@ export function resumeScheduling(core: CoreState, input: ResumeScheduling): Repl
   return { pauses: pauses(core), awaitedNodes: [...core.awaitedNodes] };
 }
 
-/** After an epoch change nothing is placed until every known node has said what it holds. */
-export function awaitEveryNode(core: CoreState): void {
+/** What was committed after this state is lost: nothing is placed until every known node has said what it holds. */
+export function startEpoch(core: CoreState): void {
   core.awaitedNodes = new Set([...core.nodes.entries()].filter(([, node]) => !node.off).map(([key]) => key));
-  updateCluster(core, { awaitedNodes: [...core.awaitedNodes] });
+  const nextNumber = core.cluster.nextNumber + EPOCH_NUMBER_GAP;
+  updateCluster(core, { awaitedNodes: [...core.awaitedNodes], nextNumber });
 }

@@ -397,6 +397,8 @@ describe('a restored backup', () => {
     expect(cluster.core.view.job(testId(2))).toMatchObject({ state: JobState.running, attempt: 1, node: 'n1' });
     expect(cluster.core.view.node('default', 'n1')?.orphans).toMatchObject([{ attempt: 1, running: true }]);
     expect(cluster.core.view.status()).toMatchObject({ awaitedNodes: [], adoptedAttempts: 2 });
+    // The number of the job that was lost is never given to another.
+    expect(cluster.accept(newJob(4))).toBeGreaterThan(three.number);
   });
 
   it('schedules nothing when a node has seen more than the store has, until the loss is accepted', () => {

@@ -44,3 +44,9 @@ export const BACKGROUND_STEPS = 2_000;
 
 /** What a node's measured memory is rounded up to: a part of what it offers. */
 export const MEASURED_MEMORY_PARTS = 32;
+
+/**
+ * Numbers left out when the epoch rises. The jobs that were lost had numbers, on nodes, in logs and on paper; they are never
+ * given to others.
+ */
+export const EPOCH_NUMBER_GAP = 10_000_000;

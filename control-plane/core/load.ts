@@ -1,5 +1,5 @@
 import type { Integrity, Position } from '../store/store.ts';
-import { awaitEveryNode } from './cluster.ts';
+import { startEpoch } from './cluster.ts';
 import { addRevision } from './config/definitions.ts';
 import { addEnvironment } from './config/environments.ts';
 import { addQueue } from './config/queues.ts';
@@ -133,7 +133,7 @@ export class CoreLoader {
     const { epoch } = core.position;
     if (!this.isNew && core.cluster.epoch < epoch) {
       // The store's epoch rose while it was closed: it was restored, or a loss was accepted.
-      awaitEveryNode(core);
+      startEpoch(core);
       updateCluster(core, { restoredAtMs: core.wallMs, epoch });
     }
     if (core.cluster.restoredAtMs !== undefined) {
