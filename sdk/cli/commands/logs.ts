@@ -44,16 +44,18 @@ export function logsCommand(host: Host): Command {
         note(session, `job ${number} is ${state} and has written nothing yet; see \`galley job ${number}\``);
         return 0;
       }
-      if (!follow) {
+      const over = isTerminal(state);
+      if (!follow && !over) {
         for (const each of streams) {
           await printChunks(session, client.readWholeLog(jobId, { ...selection, stream: each }), each);
         }
         return 0;
       }
-      const goesOn = () => [`job ${number} goes on; end it with \`galley cancel ${number}\``];
+      // The end of a job is known before the last bytes of its log have arrived: that is what its end is waited for.
+      const goesOn = () => (over ? [] : [`job ${number} goes on; end it with \`galley cancel ${number}\``]);
       return untilInterrupted(session, goesOn, async (signal) => {
         if (attempts === 0) await client.waitForStart(jobId, { signal });
-        const options = { ...selection, allAttempts: attempt === undefined, signal };
+        const options = { ...selection, allAttempts: follow && attempt === undefined, signal };
         await Promise.all(streams.map((each) => followStream(session, client, jobId, { ...options, stream: each })));
         return 0;
       });
