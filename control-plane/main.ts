@@ -55,7 +55,7 @@ export { ServerError, type ServerErrorCode } from './server/errors.ts';
 /** Where a control plane listens when nobody says otherwise. */
 export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_PORT = 8642;
-export const DEFAULT_HTTP_PORT = 8643;
+const LAST_PORT = 65_535;
 
 export interface ServerOptions {
   /** Made (0700) when missing. On a local disk; one control plane at a time. */
@@ -64,7 +64,7 @@ export interface ServerOptions {
   readonly host?: string;
   /** Default `DEFAULT_PORT`; 0: any. */
   readonly port?: number;
-  /** Of the HTTP plane (Connect, gRPC-web, health, metrics). Default `DEFAULT_HTTP_PORT`, or any when `port` is 0. */
+  /** Of the HTTP plane (Connect, gRPC-web, health, metrics). Default: the one after `port` (8643), or any when `port` is 0. */
   readonly httpPort?: number;
   /** Accept a data directory in memory. Default false. */
   readonly allowMemoryFileSystem?: boolean;
@@ -94,7 +94,8 @@ export interface RunningServer {
 /** Starts a control plane. Rejects with a `ServerError`. */
 export async function runServer(options: ServerOptions): Promise<RunningServer> {
   const { host = DEFAULT_HOST, port = DEFAULT_PORT, insecureListen = false } = options;
-  const httpPort = options.httpPort ?? (port === 0 ? 0 : DEFAULT_HTTP_PORT);
+  // Beside the other one, so that a second control plane on a host needs no more than a port of its own.
+  const httpPort = options.httpPort ?? (port === 0 || port === LAST_PORT ? 0 : port + 1);
   const log = options.log ?? pino({ level: levelOf(options), base: { pid: process.pid } }, destination(2));
   requireLoopback(host, insecureListen);
   if (!isLoopback(host)) {
