@@ -25,6 +25,8 @@ import type { ReportQueue } from './report-queue.ts';
 const MAX_HELLO_ATTEMPT_BYTES = 3 * 1024 * 1024;
 /** How long a goodbye waits for the control plane to take it. */
 const GOODBYE_MS = 500;
+/** Reports of the history that are handed to the queue at once: less than it holds. */
+const HISTORY_REPORTS = 2_000;
 /** Between looks whether the reports of the history so far have gone out. */
 const HISTORY_PAUSE_MS = 20;
 /** Heartbeats that may wait for their answer; beyond it the connection is as good as dead. */
@@ -103,6 +105,7 @@ export class LiveSession {
       inventory: options.inventory(),
       agentTimeMs: BigInt(Date.now()),
       completeHistory: complete,
+      historyContinues: this.#historyRest !== undefined,
       account: options.account,
     });
     send(this.#dialled.stream, { case: 'hello', value: hello });
@@ -290,7 +293,10 @@ export class LiveSession {
     this.#historyRest = history;
     for (let bytes = 0; bytes < MAX_HELLO_ATTEMPT_BYTES; ) {
       const next = await history.next();
-      if (next.done === true) break;
+      if (next.done === true) {
+        this.#historyRest = undefined;
+        break;
+      }
       for (const ended of next.value) {
         const report = rememberedReport(ended);
         bytes += toBinary(AttemptReportSchema, report).length;
@@ -306,10 +312,15 @@ export class LiveSession {
     if (rest === undefined) return;
     try {
       for (let next = await rest.next(); next.done !== true && this.#running; next = await rest.next()) {
-        for (const ended of next.value) this.#queue.addRemembered(rememberedReport(ended));
-        this.#pump();
-        while (this.#running && this.#queue.size > 0) await delay(HISTORY_PAUSE_MS);
+        for (let at = 0; at < next.value.length && this.#running; at += HISTORY_REPORTS) {
+          for (const ended of next.value.slice(at, at + HISTORY_REPORTS))
+            this.#queue.addRemembered(rememberedReport(ended));
+          this.#pump();
+          while (this.#running && this.#queue.size > 0) await delay(HISTORY_PAUSE_MS);
+        }
       }
+      if (!this.#running) return;
+      send(this.#dialled.stream, { case: 'reports', value: create(AttemptReportsSchema, { historyEnded: true }) });
     } catch (error) {
       this.#options.log.error({ err: error }, 'the history of ended attempts could not be read to its end');
     }

@@ -124,7 +124,15 @@ export class AgentSession {
       this.#host.onWarning(`job ${output.number} cannot be sent to node ${output.node}`, reason);
     }
     const { account, node, id: session } = this;
-    await this.#host.turns.apply({ kind: 'nodeReports', account, node, session, sequence: 0, reports });
+    await this.#host.turns.apply({
+      kind: 'nodeReports',
+      account,
+      node,
+      session,
+      sequence: 0,
+      historyEnded: false,
+      reports,
+    });
   }
 
   /** False: the agent takes its leave. */
@@ -167,7 +175,15 @@ export class AgentSession {
     const { account, node, id: session } = this;
     const ends = reports.filter(({ phase }) => phase === 'ended').map((report) => this.#logEnd(report));
     this.#answer(
-      turns.apply({ kind: 'nodeReports', account, node, session, sequence: Number(sequence), reports }),
+      turns.apply({
+        kind: 'nodeReports',
+        account,
+        node,
+        session,
+        sequence: Number(sequence),
+        historyEnded: message.historyEnded,
+        reports,
+      }),
       () => {
         this.#push({ case: 'reportsAck', value: { sequence } });
         for (const { ref, lengths } of ends) if (ref.jobNumber > 0) logEnds.add(ref, lengths);

@@ -68,6 +68,7 @@ export function toNodeConnected(hello: AgentHello, session: number): NodeConnect
     witness: { epoch: Number(witness?.epoch ?? 0n), sequence: Number(witness?.sequence ?? 0n) },
     // An agent that was never sent anything has nothing to remember.
     completeHistory: hello.completeHistory || witness === undefined,
+    historyContinues: hello.historyContinues,
     attempts: hello.attempts.map(toReport),
   };
 }

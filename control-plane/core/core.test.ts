@@ -314,6 +314,7 @@ describe('nodes that fall silent', () => {
       node: 'n1',
       session: 3,
       sequence: 1,
+      historyEnded: false,
       reports: [attemptReport(placement, 'ended', outcome(EndCause.stopped, 137))],
     });
     cluster.step();
@@ -399,6 +400,28 @@ describe('a restored backup', () => {
     expect(cluster.core.view.status()).toMatchObject({ awaitedNodes: [], adoptedAttempts: 2 });
     // The number of the job that was lost is never given to another.
     expect(cluster.accept(newJob(4))).toBeGreaterThan(three.number);
+  });
+
+  it('goes on waiting for a node whose history has more than a hello holds', () => {
+    const cluster = new TestCluster();
+    cluster.connect('n1');
+    cluster.accept(newJob(1));
+    cluster.apply({ kind: 'pause', reason: 'hold everything' });
+    cluster.step();
+    const backup = cluster.backup();
+    cluster.apply({ kind: 'resume', acceptLoss: false, waiveMissingNodes: false });
+    cluster.step();
+    const ran = first(cluster);
+    cluster.restore(backup);
+    cluster.apply({ kind: 'resume', acceptLoss: false, waiveMissingNodes: false });
+    const { session } = cluster.connect('n1', { watermark: 1, historyContinues: true });
+    expect(cluster.step().filter(({ kind }) => kind === 'place')).toEqual([]);
+    const reports = { kind: 'nodeReports', account: 'default', node: 'n1', session, sequence: 1 } as const;
+    cluster.apply({ ...reports, historyEnded: false, reports: [attemptReport(ran, 'ended', EXITED_0)] });
+    cluster.apply({ ...reports, historyEnded: true, reports: [] });
+    expect(cluster.step().filter(({ kind }) => kind === 'place')).toEqual([]);
+    expect(cluster.ended(1)).toMatchObject({ state: JobState.succeeded, attempts: 1 });
+    expect(cluster.core.view.status().awaitedNodes).toEqual([]);
   });
 
   it('schedules nothing when a node has seen more than the store has, until the loss is accepted', () => {

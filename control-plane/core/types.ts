@@ -306,6 +306,8 @@ export interface NodeConnected {
   readonly watermark: number;
   readonly witness: { readonly epoch: number; readonly sequence: number };
   readonly completeHistory: boolean;
+  /** More of the complete history follows as reports, up to one with `historyEnded`. */
+  readonly historyContinues: boolean;
   readonly attempts: readonly AttemptReport[];
 }
 
@@ -316,6 +318,7 @@ export interface NodeReports {
   readonly session: number;
   /** The last report's sequence, acked once durable. */
   readonly sequence: number;
+  readonly historyEnded: boolean;
   readonly reports: readonly AttemptReport[];
 }
 

@@ -65,6 +65,7 @@ const connect = () => {
     watermark: 0,
     witness: { epoch: 0, sequence: 0 },
     completeHistory: true,
+    historyContinues: false,
     attempts: [],
   };
   return loop.apply(input);
@@ -112,7 +113,7 @@ it('shows what is alive, names what is not, and ends with the last job', async (
     jobNumber: 1,
     resourcesReleased: true,
   };
-  await loop.apply({ kind: 'nodeReports', ...NODE, sequence: 1, reports: [report] });
+  await loop.apply({ kind: 'nodeReports', ...NODE, sequence: 1, historyEnded: false, reports: [report] });
   expect(await seen).toEqual([JobState.starting, 'ended']);
 });
 

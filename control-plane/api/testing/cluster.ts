@@ -127,6 +127,7 @@ export class TestNode {
       watermark: 0,
       witness: { epoch: 1, sequence: 0 },
       completeHistory: true,
+      historyContinues: false,
       attempts: [],
     });
     return node;
@@ -162,6 +163,7 @@ export class TestNode {
       node: this.#name,
       session: 1,
       sequence: ++this.#sequence,
+      historyEnded: false,
       reports: [
         {
           jobId: place.jobId,

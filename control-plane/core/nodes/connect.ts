@@ -12,8 +12,9 @@ import { writeNode } from './records.ts';
 import { applyReport } from './reports.ts';
 
 /**
- * An agent says hello, with everything that it holds; the node is brought in line with it. Attempts that it never heard
- * of are sent again, those that it lost are ended, those that this store lost are adopted.
+ * An agent says hello, with everything that it holds; the node is brought in line with it. Attempts that it does not name
+ * are sent again: the agent runs what it never heard of, and tells what it knows of the others. Those that this store
+ * lost are adopted.
  */
 export function connectNode(core: CoreState, input: NodeConnected): Replies['nodeConnected'] {
   const environment = core.environments.get(scoped(input.account, input.environment));
@@ -59,7 +60,7 @@ export function connectNode(core: CoreState, input: NodeConnected): Replies['nod
   recomputeFree(node);
   updateNodeState(core, node, 'its agent connected');
   const release = reconcile(core, node, input);
-  stopAwaiting(core, node);
+  if (!input.historyContinues) stopAwaiting(core, node);
   writeNode(core, node);
   updateNodeState(core, node, 'its agent connected');
   const believed = [...node.attempts.values()].map(({ row, attempt }) => ({ jobId: core.jobs.id(row), attempt }));
@@ -157,15 +158,14 @@ function reconcile(core: CoreState, node: Node, input: NodeConnected): AttemptKe
   // The node ignores what is not above its watermark: what is sent again goes in order.
   const inOrder = [...node.attempts.values()].sort((a, b) => a.sequence - b.sequence);
   for (const placed of inOrder) {
-    if (reportedSequences.has(placed.sequence)) {
-      if (core.jobs.has(placed.row, JobFlag.terminateRequested)) emitStop(core, placed);
-    } else if (placed.sequence > input.watermark) emitPlacement(core, queueOf(core, placed.row), placed);
-    else loseAttempt(core, placed, 'the agent no longer knows this attempt', false);
+    if (!reportedSequences.has(placed.sequence)) emitPlacement(core, queueOf(core, placed.row), placed);
+    else if (core.jobs.has(placed.row, JobFlag.terminateRequested)) emitStop(core, placed);
   }
   return release;
 }
 
-function stopAwaiting(core: CoreState, node: Node): void {
+/** The node has said everything that it knows. */
+export function stopAwaiting(core: CoreState, node: Node): void {
   if (!core.awaitedNodes.delete(scoped(node.account, node.name))) return;
   updateCluster(core, { awaitedNodes: [...core.awaitedNodes] });
 }

@@ -2,6 +2,7 @@ import { nodeOf } from '../scheduler/pass.ts';
 import type { CoreState, Node } from '../state.ts';
 import type { NodeDisconnected, NodeHeartbeat, NodeOfferChanged, NodeReports } from '../types.ts';
 import { measuredMemory, recomputeFree, refreshNode } from './capacity.ts';
+import { stopAwaiting } from './connect.ts';
 import { heard } from './liveness.ts';
 import { updateNodeState } from './node-state.ts';
 import { writeNode } from './records.ts';
@@ -18,6 +19,7 @@ export function nodeReports(core: CoreState, input: NodeReports): boolean {
   if (node === undefined) return false;
   heard(core, node);
   for (const report of input.reports) applyReport(core, node, report);
+  if (input.historyEnded) stopAwaiting(core, node);
   if (node.drainReason !== undefined) updateNodeState(core, node, 'its last job ended');
   return true;
 }

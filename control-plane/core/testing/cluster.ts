@@ -174,6 +174,7 @@ export class TestCluster {
       watermark: 0,
       witness: { epoch: 0, sequence: 0 },
       completeHistory: true,
+      historyContinues: false,
       attempts: [],
       ...overrides,
     });
@@ -188,6 +189,7 @@ export class TestCluster {
       node,
       session,
       sequence: 1,
+      historyEnded: false,
       reports: [attemptReport(placement, phase, ended)],
     });
   }

@@ -175,12 +175,22 @@ export class World {
   }
 
   private accept(agent: Agent, placement: PlaceOutput): void {
-    if (placement.sequence <= agent.watermark) return;
+    if (placement.sequence <= agent.watermark) {
+      this.tellAgain(agent, placement);
+      return;
+    }
     agent.watermark = placement.sequence;
     const phase = this.pick(15) === 0 ? 'rejected' : 'accepted';
     const held: Held = { placement, phase, outcome: undefined, stopped: false, acked: false };
     agent.held.set(keyOf(placement.jobId, placement.attempt), held);
     agent.outbox.push(reportOf(held));
+  }
+
+  /** What came before comes again: the agent says what it knows of it, and never runs it. */
+  private tellAgain(agent: Agent, placement: PlaceOutput): void {
+    const held = agent.held.get(keyOf(placement.jobId, placement.attempt));
+    if (held?.placement.sequence === placement.sequence) agent.outbox.push(reportOf(held));
+    else agent.outbox.push(attemptReport(placement, 'ended', outcome(EndCause.nodeLost)));
   }
 
   private stop(agent: Agent, key: string): void {
@@ -229,7 +239,15 @@ export class World {
     const reports = this.pick(6) === 0 ? agent.outbox.slice() : agent.outbox.splice(0);
     if (reports.length === 0) return;
     const { name: node, session } = agent;
-    const heard = this.cluster.apply({ kind: 'nodeReports', account: 'default', node, session, sequence: 1, reports });
+    const heard = this.cluster.apply({
+      kind: 'nodeReports',
+      account: 'default',
+      node,
+      session,
+      sequence: 1,
+      historyEnded: false,
+      reports,
+    });
     if (!heard) return;
     this.turn();
     for (const report of reports) {
