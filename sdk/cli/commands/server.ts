@@ -14,6 +14,7 @@ interface ServerCommandOptions {
   readonly httpPort?: number;
   readonly allowMemoryFileSystem?: boolean;
   readonly insecureListen?: boolean;
+  readonly unsafeNoSync?: boolean;
   readonly logLevel?: string;
 }
 
@@ -26,6 +27,8 @@ export function serverCommand(host: Host): Command {
     .option('--http-port <number>', 'of the HTTP plane (default: the one after --port)', parseInteger(0, 65_535))
     .option('--allow-memory-file-system', 'keep state on tmpfs although a reboot loses it')
     .option('--insecure-listen', 'allow an address that others can reach, without encryption')
+    // Only there so that the power cut test can show that it would notice.
+    .addOption(new Option('--unsafe-no-sync', 'acknowledge before the disk has it: a power cut loses jobs').hideHelp())
     .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS));
   return command.action(() =>
     host.run(command, async (session) => {
@@ -39,6 +42,7 @@ export function serverCommand(host: Host): Command {
         ...(options.host === undefined ? {} : { host: options.host }),
         ...(options.allowMemoryFileSystem === true ? { allowMemoryFileSystem: true } : {}),
         ...(options.insecureListen === true ? { insecureListen: true } : {}),
+        ...(options.unsafeNoSync === true ? { unsafeNoSync: true } : {}),
         ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
       });
       writeRecord(dataDir, 'server');
