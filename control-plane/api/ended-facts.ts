@@ -19,7 +19,7 @@ export interface Facts {
 }
 
 /** Keys of one read of the store. */
-const MAX_KEYS_PER_READ = 10_000;
+const MAX_KEYS_PER_READ = 2_000;
 
 interface Waiting {
   readonly questions: readonly FactQuestion[];
