@@ -57,7 +57,7 @@ async function restoreBeside(
   if (aside !== undefined) await rename(store, aside);
   try {
     const { restoreBackup } = await loadBackup();
-    await restoreBackup(file, store, {
+    await restoreBackup(file, dataDirectory, {
       allowMemoryFileSystem: true,
       onProgress: ({ entries, bytes }) => say(`restoring: ${entries} records, ${formatBytes(bytes)} ...`),
     });
