@@ -161,11 +161,12 @@ export class LogWriter {
     if (this.#bytesSinceSpaceCheck < SPACE_CHECK_BYTES) {
       return;
     }
-    const { directory, freeFloorBytes } = this.#options;
-    const { bavail, bsize } = await statfs(directory);
+    const { directory, freeFloorBytes, freeFloorShare } = this.#options;
+    const { bavail, blocks, bsize } = await statfs(directory);
     const free = bavail * bsize;
-    if (free - bytes < freeFloorBytes) {
-      const message = `${directory}: ${free} bytes free, logs are taken again above ${freeFloorBytes}`;
+    const floor = Math.min(freeFloorBytes, Math.floor(blocks * bsize * freeFloorShare));
+    if (free - bytes < floor) {
+      const message = `${directory}: ${free} bytes free, logs are taken again above ${floor}`;
       throw new LogStoreError('NO_SPACE', message);
     }
     this.#bytesSinceSpaceCheck = 0;
