@@ -8,10 +8,17 @@ test('batches keep every job in order and stay within the limits', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 300 }), { maxLength: 60 }),
-      fc.record({ jobs: fc.integer({ min: 1, max: 8 }), bytes: fc.integer({ min: 400, max: 1_000 }) }),
-      (lengths, limits) => {
+      fc.record({ jobs: fc.integer({ min: 1, max: 8 }), bytes: fc.integer({ min: 2_000, max: 4_000 }) }),
+      fc.dictionary(fc.string({ unit: 'binary', maxLength: 5 }), fc.string({ unit: 'binary', maxLength: 30 }), {
+        maxKeys: 8,
+      }),
+      (lengths, limits, environment) => {
         const jobs = lengths.map((length, index) =>
-          create(SubmitJobRequestSchema, { jobId: String(index), comment: 'x'.repeat(length) }),
+          create(SubmitJobRequestSchema, {
+            jobId: String(index),
+            comment: 'x'.repeat(length),
+            task: { command: Object.values(environment), environment, stopGraceSeconds: 0, resources: { pids: -1 } },
+          }),
         );
         const batches = splitIntoBatches(jobs, limits);
         expect(batches.flat()).toEqual(jobs);
