@@ -14,13 +14,16 @@ const LONGEST_PADDING = 400;
 /** What a call says whose machine has gone. */
 const GONE: ReadonlySet<string> = new Set(['UNAVAILABLE', 'OUTCOME_UNKNOWN', 'DEADLINE_EXCEEDED', 'CANCELLED']);
 
-export interface LoadOptions {
+export interface ClientOptions {
   /** Each call gives a new connection. */
   readonly connect: () => GalleyClient;
-  readonly ledger: Ledger;
-  readonly random: Random;
   /** Aborted when the power is cut: calls may fail from then on. */
   readonly cut: AbortSignal;
+}
+
+export interface LoadOptions extends ClientOptions {
+  readonly ledger: Ledger;
+  readonly random: Random;
 }
 
 /**
@@ -32,7 +35,7 @@ export async function runLoad(options: LoadOptions): Promise<void> {
   /** Acknowledged and not cancelled yet. */
   const alive: string[] = [];
   const singles = Array.from({ length: SINGLES }, () =>
-    client(options, async (galley) => {
+    untilCut(options, async (galley) => {
       const request = newRequest(random);
       ledger.submitting([request], false);
       const { number } = await galley.submitJob(request);
@@ -41,7 +44,7 @@ export async function runLoad(options: LoadOptions): Promise<void> {
     }),
   );
   const batches = (['each', 'atomic'] as const).map((mode) =>
-    client(options, async (galley) => {
+    untilCut(options, async (galley) => {
       const length = mode === 'atomic' ? ATOMIC_JOBS : EACH_JOBS;
       const requests = Array.from({ length }, () => newRequest(random));
       ledger.submitting(requests, mode === 'atomic');
@@ -52,7 +55,7 @@ export async function runLoad(options: LoadOptions): Promise<void> {
       }
     }),
   );
-  const canceller = client(options, async (galley) => {
+  const canceller = untilCut(options, async (galley) => {
     const ids = alive.splice(Math.floor(random() * alive.length), CANCEL_JOBS);
     if (ids.length === 0) {
       // Any answer shows that something else may have been acknowledged meanwhile.
@@ -68,8 +71,11 @@ export async function runLoad(options: LoadOptions): Promise<void> {
   await Promise.all([...singles, ...batches, canceller]);
 }
 
-/** One client that does the same again and again until its machine is gone. */
-async function client({ connect, cut }: LoadOptions, act: (galley: GalleyClient) => Promise<void>): Promise<void> {
+/** One client that does the same again and again until its machine is gone. Rejects as `runLoad` does. */
+export async function untilCut(
+  { connect, cut }: ClientOptions,
+  act: (galley: GalleyClient) => Promise<void>,
+): Promise<void> {
   using galley = connect();
   try {
     for (;;) await act(galley);

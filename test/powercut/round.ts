@@ -2,7 +2,7 @@ import type { Random } from '../harness/random.ts';
 import { within } from '../harness/wait.ts';
 import { type Finding, judge } from './judge.ts';
 import type { Ledger } from './ledger.ts';
-import { runLoad } from './load.ts';
+import { type ClientOptions, runLoad } from './load.ts';
 import { look } from './look.ts';
 import type { PoweredMachine } from './site.ts';
 
@@ -17,16 +17,31 @@ const LONGEST_LOAD_MS = 90_000;
  * when the least time has passed for anything that was promised and not done.
  */
 export async function loadAndCut(machine: PoweredMachine, ledger: Ledger, random: Random): Promise<void> {
+  const further = between(random, FEWEST_ACKNOWLEDGEMENTS, MOST_ACKNOWLEDGEMENTS);
+  await cutAfter(machine, ledger, further, (client) => runLoad({ ...client, ledger, random }));
+}
+
+/** Any load until its power is cut, so many acknowledgements after it began. */
+export async function cutAfter(
+  machine: PoweredMachine,
+  ledger: Ledger,
+  further: number,
+  load: (client: ClientOptions) => Promise<void>,
+): Promise<void> {
   const cut = new AbortController();
-  const further = FEWEST_ACKNOWLEDGEMENTS + Math.floor(random() * (MOST_ACKNOWLEDGEMENTS - FEWEST_ACKNOWLEDGEMENTS));
   const powerless = new Promise<void>((resolve, reject) => {
     ledger.afterAcknowledgements(further, () => {
       cut.abort();
       machine.cutPower().then(resolve, reject);
     });
   });
-  const load = runLoad({ connect: () => machine.connect(), ledger, random, cut: cut.signal });
-  await within(LONGEST_LOAD_MS, `${further} acknowledgements and a power cut`, Promise.all([load, powerless]));
+  const loaded = load({ connect: () => machine.connect(), cut: cut.signal });
+  await within(LONGEST_LOAD_MS, `${further} acknowledgements and a power cut`, Promise.all([loaded, powerless]));
+}
+
+/** A whole number, `least` included and `most` excluded. */
+export function between(random: Random, least: number, most: number): number {
+  return least + Math.floor(random() * (most - least));
 }
 
 /** What the judge finds on a machine that is on. */

@@ -75,11 +75,21 @@ export class PoweredMachine {
     this.#guest = undefined;
   }
 
+  /** Where its control plane is reached, on or off. */
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  /** The administrator's, known once it was on. */
+  get token(): string {
+    return this.#token;
+  }
+
   /** A new connection, which makes every call once. */
   connect(): GalleyClient {
     return connectGalley({
-      address: `127.0.0.1:${this.#port}`,
-      token: this.#token,
+      address: this.address,
+      token: this.token,
       timeoutMs: CALL_TIMEOUT_MS,
       retry: { attempts: 1 },
       env: {},

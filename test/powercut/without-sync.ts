@@ -25,4 +25,9 @@ export async function runWithoutSync(site: Site, report: Report, random: Random)
     `without sync the judge finds a loss: ${lost} of ${submitted} acknowledged jobs`,
     lost > 0 ? [] : ['no acknowledged job was lost, so this test cannot see a missing sync'],
   );
+  // HEAD is synced even then, and witnesses what the state does not hold.
+  report.check(
+    'without sync the control plane notices the loss by itself and pauses',
+    findings.some(({ kind }) => kind === 'loss-noticed') ? [] : ['it does not say that committed work is missing'],
+  );
 }
