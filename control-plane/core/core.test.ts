@@ -391,13 +391,15 @@ describe('a restored backup', () => {
       attemptReport(two, 'running'),
       attemptReport(three, 'running'),
     ];
-    cluster.connect('n1', { watermark: 3, attempts });
+    const { session } = cluster.connect('n1', { watermark: 3, attempts });
     const outputs = cluster.step();
     expect(outputs.filter(({ kind }) => kind === 'place' || kind === 'stop')).toEqual([]);
     expect(cluster.ended(1)).toMatchObject({ state: JobState.succeeded, attempts: 1 });
     expect(cluster.core.view.job(testId(2))).toMatchObject({ state: JobState.running, attempt: 1, node: 'n1' });
     expect(cluster.core.view.node('default', 'n1')?.orphans).toMatchObject([{ attempt: 1, running: true }]);
     expect(cluster.core.view.status()).toMatchObject({ awaitedNodes: [], adoptedAttempts: 2 });
+    cluster.report({ ...three, session }, 'ended', EXITED_0);
+    expect(cluster.core.view.node('default', 'n1')?.orphans).toMatchObject([{ attempt: 1, running: false }]);
     // The number of the job that was lost is never given to another.
     expect(cluster.accept(newJob(4))).toBeGreaterThan(three.number);
   });

@@ -32,7 +32,8 @@ export function applyReport(core: CoreState, node: Node, report: AttemptReport):
     if (report.phase !== 'rejected') adopt(core, node, row, report);
     return over;
   }
-  if (!over) addOrphan(core, node, report);
+  if (over) endOrphan(node, report);
+  else addOrphan(core, node, report);
   return over;
 }
 
@@ -138,6 +139,14 @@ function addOrphan(core: CoreState, node: Node, report: AttemptReport): void {
     (o) => o.attempt === attempt && ghostKey(o.jobId, attempt) === ghostKey(jobId, attempt),
   );
   if (!known) node.orphans.push({ jobId, attempt, running: report.phase === 'running', jobName, startedAtMs });
+}
+
+/** It stays listed, as one that is over: that it ran is what the operator has to know. */
+function endOrphan(node: Node, { jobId, attempt }: AttemptReport): void {
+  const key = ghostKey(jobId, attempt);
+  const index = node.orphans.findIndex((orphan) => ghostKey(orphan.jobId, orphan.attempt) === key);
+  const orphan = node.orphans[index];
+  if (orphan !== undefined) node.orphans[index] = { ...orphan, running: false };
 }
 
 /** An attempt that was given up is still there. Only the epoch that gave it up may stop it. */
