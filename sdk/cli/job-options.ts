@@ -1,5 +1,6 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { JobRequest, TaskRequest } from '../submit-request.ts';
+import { choice } from './choice.ts';
 import { CliError } from './exit.ts';
 import {
   collectCounts,
@@ -41,6 +42,8 @@ export interface JobOptions extends TaskOptions {
   readonly onNodeLost?: NonNullable<JobRequest['onNodeLost']>;
 }
 
+const ON_NODE_LOST = { wait: 'WAIT', fenced: 'FENCED', rerun: 'RERUN', fail: 'FAIL' } as const;
+
 /** A job is tried at most so often in all. */
 const MAX_ATTEMPTS = 10;
 
@@ -72,9 +75,12 @@ export function addJobOptions(command: Command, env: NodeJS.ProcessEnv): Command
     .option('--depends-on <job>', 'start after this job has succeeded; may be repeated', collectList)
     .option('--comment <text>', 'a note for people')
     .addOption(
-      new Option('--on-node-lost <what>', 'when the node is lost: wait for it, or see the manual')
-        .choices(['wait', 'fenced', 'rerun', 'fail'])
-        .argParser((text: string) => text.toUpperCase()),
+      choice(
+        '--on-node-lost <what>',
+        'when its node is lost: wait for it (the default), fenced (it stops itself there, then runs elsewhere), ' +
+          'rerun at once (both may run), or fail',
+        ON_NODE_LOST,
+      ),
     );
 }
 

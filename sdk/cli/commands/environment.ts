@@ -1,6 +1,7 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { ComputeEnvironmentSettings } from '../../environments.ts';
 import type { ComputeEnvironment } from '../../types.ts';
+import { choice } from '../choice.ts';
 import { stateColour } from '../colours.ts';
 import { CliError } from '../exit.ts';
 import { formatBytes, formatVcpus } from '../format.ts';
@@ -116,15 +117,15 @@ function deleteCommand(host: Host): Command {
   );
 }
 
+const STRATEGIES = { pack: 'PACK', spread: 'SPREAD' } as const;
+
 interface EnvironmentOptions {
   readonly strategy?: NonNullable<ComputeEnvironmentSettings['placementStrategy']>;
 }
 
 function withSettings(command: Command): Command {
   return command.addOption(
-    new Option('--strategy <name>', 'fill nodes up, or spread jobs over them (default: pack)')
-      .choices(['pack', 'spread'])
-      .argParser((text: string) => text.toUpperCase()),
+    choice('--strategy <name>', 'fill nodes up, or spread jobs over them (default: pack)', STRATEGIES),
   );
 }
 

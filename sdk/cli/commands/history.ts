@@ -1,6 +1,7 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { HistoryFilter, HistoryGroupName } from '../../history.ts';
 import type { AttemptRecord, HistorySummary } from '../../types.ts';
+import { choice } from '../choice.ts';
 import { stateColour } from '../colours.ts';
 import { csvLine } from '../csv.ts';
 import { formatBytes, formatDuration, formatExit, formatTime, formatVcpus } from '../format.ts';
@@ -32,11 +33,7 @@ export function historyCommand(host: Host): Command {
     .option('--node <name>', 'on this node')
     .option('--since <time>', 'ended since: 2h, 7d, 2026-11-20', (text: string) => parseSince(text))
     .option('--until <time>', 'ended before', (text: string) => parseSince(text))
-    .addOption(
-      new Option('--by <what>', 'sums by user, queue, definition, node or day')
-        .choices(Object.keys(GROUPS))
-        .argParser((text: string) => GROUPS[text as keyof typeof GROUPS]),
-    )
+    .addOption(choice('--by <what>', 'sums by user, queue, definition, node or day', GROUPS))
     .option('--csv', 'comma-separated values, with a header line')
     .option(
       '-n, --limit <number>',

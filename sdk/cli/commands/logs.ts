@@ -1,6 +1,7 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { LogStreamName } from '../../logs.ts';
 import { isTerminal } from '../../types.ts';
+import { choice } from '../choice.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { untilInterrupted } from '../interrupt.ts';
@@ -16,6 +17,7 @@ interface LogsOptions {
   readonly stream?: LogStreamName;
 }
 
+const STREAMS = { stdout: 'STDOUT', stderr: 'STDERR', output: 'OUTPUT' } as const;
 const MAX_TAIL_LINES = 100_000;
 
 export function logsCommand(host: Host): Command {
@@ -24,11 +26,7 @@ export function logsCommand(host: Host): Command {
     .option('-f, --follow', 'go on until the job is over')
     .option('-n, --lines <number>', 'begin with the last so many lines', parseInteger(1, MAX_TAIL_LINES))
     .option('--attempt <number>', 'of this attempt (default: the latest)', parseInteger(1, 1000))
-    .addOption(
-      new Option('--stream <name>', 'of a job with separate streams (default: both)')
-        .choices(['stdout', 'stderr', 'output'])
-        .argParser((text: string) => text.toUpperCase()),
-    );
+    .addOption(choice('--stream <name>', 'of a job with separate streams (default: both)', STREAMS));
   return command.action((reference: string) =>
     host.run(command, async (session) => {
       const { follow = false, lines, attempt, stream } = command.opts<LogsOptions>();
