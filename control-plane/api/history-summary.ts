@@ -8,6 +8,9 @@ export const MAX_HISTORY_GROUPS = 10_000;
 
 const GIB = 2 ** 30;
 
+/** Sums of fractions in binary say 25.140000000000004; a spreadsheet of somebody's bill should not. */
+const DECIMALS = 1e6;
+
 /** Adds up attempts by what they have in common. */
 export class HistoryTotals {
   readonly #group: HistoryGroup;
@@ -32,7 +35,7 @@ export class HistoryTotals {
 
   /** By key. */
   get groups(): HistorySummary[] {
-    return [...this.#byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    return [...this.#byKey.values()].map(rounded).sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   #summary(key: string): HistorySummary {
@@ -45,6 +48,17 @@ export class HistoryTotals {
     this.#byKey.set(key, summary);
     return summary;
   }
+}
+
+function rounded(summary: HistorySummary): HistorySummary {
+  const round = (value: number) => Math.round(value * DECIMALS) / DECIMALS;
+  return {
+    ...summary,
+    runSeconds: round(summary.runSeconds),
+    allocatedVcpuSeconds: round(summary.allocatedVcpuSeconds),
+    allocatedGibSeconds: round(summary.allocatedGibSeconds),
+    usedCpuSeconds: round(summary.usedCpuSeconds),
+  };
 }
 
 function groupKey(group: HistoryGroup, record: HistoryRecord): string {
