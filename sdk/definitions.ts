@@ -9,16 +9,15 @@ import {
 import { GalleyError } from './errors.ts';
 import { pages } from './pages.ts';
 import { toPlain } from './plain.ts';
-import { type TaskRequest, toTaskSpec } from './submit-request.ts';
+import { int64, type RetryRequest, type TaskRequest, toRetryStrategy, toTaskSpec } from './submit-request.ts';
 import type { RequestOptions, Transport } from './transport.ts';
 import type { JobDefinition } from './types.ts';
 
 /** A template of jobs. */
-export interface JobDefinitionRequest extends TaskRequest {
+export interface JobDefinitionRequest extends TaskRequest, RetryRequest {
   readonly name: string;
   /** Defaults of the parameters that `Ref::name` elements of the command take. */
   readonly parameters?: Readonly<Record<string, string>>;
-  readonly attempts?: number;
   readonly timeoutSeconds?: number;
   readonly tags?: Readonly<Record<string, string>>;
   /** Makes a repeated call harmless. Default: a new one per call. */
@@ -31,16 +30,16 @@ export function definitionMethods(transport: Transport) {
 
   /** Makes the next revision of the name. */
   async function registerJobDefinition(definition: JobDefinitionRequest, options?: RequestOptions) {
-    const { name, attempts, timeoutSeconds } = definition;
+    const { name, timeoutSeconds } = definition;
     const request = {
       account,
       name,
       task: toTaskSpec(definition),
       parameters: { ...definition.parameters },
-      ...(attempts === undefined ? {} : { retryStrategy: { attempts } }),
+      ...toRetryStrategy(definition),
       ...(timeoutSeconds === undefined
         ? {}
-        : { timeout: { attemptDurationSeconds: BigInt(Math.round(timeoutSeconds)) } }),
+        : { timeout: { attemptDurationSeconds: int64('timeoutSeconds', timeoutSeconds) } }),
       tags: { ...definition.tags },
       requestId: definition.requestId ?? randomUUID(),
     };

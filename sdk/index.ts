@@ -11,7 +11,15 @@ export type { FollowLogOptions, LogChunk, LogPage, LogSelection, LogStreamName, 
 export type { GalleyOptions } from './options.ts';
 export type { JobQueueSettings } from './queues.ts';
 export type { RetryPolicy } from './retry.ts';
-export type { DependencyName, JobRequest, ResourceRequest, SubmitResult, TaskRequest } from './submit-request.ts';
+export type {
+  DependencyName,
+  ExitRule,
+  JobRequest,
+  ResourceRequest,
+  RetryRequest,
+  SubmitResult,
+  TaskRequest,
+} from './submit-request.ts';
 export type { RequestOptions, StreamOptions } from './transport.ts';
 export * from './types.ts';
 export type { WaitOptions } from './watch.ts';

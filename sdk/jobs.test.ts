@@ -190,3 +190,41 @@ test('a wait for a job that nobody knows does not wait', async () => {
   });
   await expect(galley.watchJobs(['x']).next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
 });
+
+test('an enormous job among others is refused by itself, before anything of it is sent', async () => {
+  fake.on(JobService, {
+    submitJobs: ({ jobs }) => ({
+      results: jobs.map(({ jobId }) => ({ result: { case: 'job' as const, value: { jobId } } })),
+    }),
+  });
+  const huge = { command: ['echo', 'x'.repeat(10 * 1024 * 1024)] };
+  const results = await galley.submitJobs([{ command: ['a'] }, huge, { command: ['b'] }]);
+  expect(results.map(({ ok }) => ok)).toEqual([true, false, true]);
+  await expect(galley.submitJob(huge)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+});
+
+test.each([
+  [{ vcpus: Number.NaN }, 'resources.vcpus'],
+  [{ memoryBytes: Number.POSITIVE_INFINITY }, 'resources.memoryBytes'],
+  [{ named: { gpu: Number.NaN } }, 'resources.named.gpu'],
+])('%o names the field at fault', async (resources, field) => {
+  await expect(galley.submitJob({ command: ['true'], resources })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    violations: [{ field }],
+  });
+});
+
+test('rules for retries travel, with one attempt where none is given', async () => {
+  let seen: unknown;
+  fake.on(JobService, {
+    submitJob({ jobId, retryStrategy }) {
+      seen = retryStrategy;
+      return { jobId };
+    },
+  });
+  const evaluateOnExit = [{ action: 'EXIT', onExitCode: '2' } as const];
+  await galley.submitJob({ command: ['true'], attempts: 4, evaluateOnExit });
+  expect(seen).toMatchObject({ attempts: 4, evaluateOnExit: [{ action: 2, onExitCode: '2', onReason: '' }] });
+  await galley.submitJob({ command: ['true'], evaluateOnExit });
+  expect(seen).toMatchObject({ attempts: 1 });
+});

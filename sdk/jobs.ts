@@ -12,7 +12,7 @@ import {
 import { GalleyError } from './errors.ts';
 import { pages } from './pages.ts';
 import { toPlain } from './plain.ts';
-import { EACH_LIMITS, requireOneBatch, splitIntoBatches } from './submit-batches.ts';
+import { EACH_LIMITS, requireOneBatch, splitIntoBatches, tooLargeToSend } from './submit-batches.ts';
 import { type JobRequest, type SubmitResult, toSubmitRequest } from './submit-request.ts';
 import type { RequestOptions, Transport } from './transport.ts';
 import type { CancelledJob, Job, JobStateName, JobSummary, SubmittedJob } from './types.ts';
@@ -50,6 +50,8 @@ export function jobMethods(transport: Transport) {
   /** Submits one job; durable when it returns. A repeated call with the same `jobId` is harmless. */
   async function submitJob(job: JobRequest, options?: RequestOptions): Promise<SubmittedJob> {
     const request = toSubmitRequest(job, account);
+    const refused = tooLargeToSend(request);
+    if (refused !== undefined) throw refused;
     const answer = await transport.call('safe', (call) => service.submitJob(request, call), options);
     return toPlain(SubmitJobResponseSchema, answer);
   }
@@ -68,6 +70,12 @@ export function jobMethods(transport: Transport) {
     const mode = atomic ? SubmitMode.ATOMIC : SubmitMode.EACH;
     const results: SubmitResult[] = [];
     for (const batch of splitIntoBatches(requests, EACH_LIMITS)) {
+      const [first] = batch;
+      const refused = first === undefined ? undefined : tooLargeToSend(first);
+      if (first !== undefined && refused !== undefined) {
+        results.push({ ok: false, jobId: first.jobId, error: refused });
+        continue;
+      }
       const answer = await transport.call('safe', (call) => service.submitJobs({ mode, jobs: batch }, call), options);
       if (answer.results.length !== batch.length) {
         throw new GalleyError('BAD_ANSWER', `${answer.results.length} results for ${batch.length} jobs`);

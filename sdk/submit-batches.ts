@@ -12,6 +12,9 @@ export interface BatchLimits {
 export const EACH_LIMITS: BatchLimits = { jobs: 5_000, bytes: 4 * 1024 * 1024 };
 export const ATOMIC_LIMITS: BatchLimits = { jobs: 1_000, bytes: 512 * 1024 };
 
+/** The contract's limit of one job, in bytes of its encoding. */
+const MAX_JOB_BYTES = 256 * 1024;
+
 /** Tag and length of one item of a repeated field, at most. */
 const ITEM_FRAMING_BYTES = 6;
 /** Tag, and a number or a length, at most. */
@@ -46,6 +49,19 @@ export function requireOneBatch(jobs: readonly SubmitJobRequest[]): void {
     'INVALID_ARGUMENT',
     `an atomic submit takes at most ${ATOMIC_LIMITS.jobs} jobs and ${ATOMIC_LIMITS.bytes} bytes, got ${jobs.length} jobs`,
   );
+}
+
+/**
+ * What the server would say of a job for which no call has room; undefined for any other, which the server judges. What
+ * `mostBytes` finds to be more than a call takes is more than a job may have, as it never says more than six times too much.
+ */
+export function tooLargeToSend(job: SubmitJobRequest): GalleyError | undefined {
+  if (mostBytes(job) <= EACH_LIMITS.bytes) return undefined;
+  const bytes = toBinary(SubmitJobRequestSchema, job).byteLength;
+  const task = job.task === undefined ? 0 : job.task.command.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
+  const field = task > bytes / 2 ? 'task.command' : 'job';
+  const description = `a job has at most ${MAX_JOB_BYTES} bytes, got ${bytes}`;
+  return new GalleyError('INVALID_ARGUMENT', `${field}: ${description}`, { violations: [{ field, description }] });
 }
 
 function encodedBytes(jobs: readonly SubmitJobRequest[]): number {

@@ -4,11 +4,13 @@ import {
   DependencyType,
   OnNodeLost,
   type ResourcesSchema,
+  RetryAction,
+  type RetryStrategySchema,
   type SubmitJobRequest,
   SubmitJobRequestSchema,
   type TaskSpecSchema,
 } from '@galley/proto';
-import type { GalleyError } from './errors.ts';
+import { GalleyError } from './errors.ts';
 import type { SubmittedJob } from './types.ts';
 
 /** What a job asks for. What is absent takes the definition's value, then the documented default. */
@@ -42,8 +44,27 @@ export interface TaskRequest {
   readonly stopGraceSeconds?: number;
 }
 
+/** What becomes of a failed attempt. It matches when all its patterns do; only a trailing `*` is special. */
+export interface ExitRule {
+  readonly action: 'RETRY' | 'EXIT';
+  /** `137`, `1*`. */
+  readonly onExitCode?: string;
+  /** `OutOfMemoryError*`. */
+  readonly onReason?: string;
+  /** `Host EC2*`: the node was lost. */
+  readonly onStatusReason?: string;
+}
+
+/** How often a job is tried. */
+export interface RetryRequest {
+  /** Tries in all, 1 to 10. Default: 1. */
+  readonly attempts?: number;
+  /** Looked at in order after a failed attempt; the first that matches decides; no match retries. At most 5. */
+  readonly evaluateOnExit?: readonly ExitRule[];
+}
+
 /** One job to submit. */
-export interface JobRequest extends TaskRequest {
+export interface JobRequest extends TaskRequest, RetryRequest {
   /** A UUID: identity and idempotency key. Default: a new one. */
   readonly jobId?: string;
   /** Letters, digits, `-`, `_`; up to 128. Default: made from the command. */
@@ -53,8 +74,6 @@ export interface JobRequest extends TaskRequest {
   /** `name` or `name:revision`. Default: `default`. */
   readonly jobDefinition?: string;
   readonly parameters?: Readonly<Record<string, string>>;
-  /** Tries in all, 1 to 10. Default: 1. */
-  readonly attempts?: number;
   /** Seconds that one attempt may run. Default: no limit. */
   readonly timeoutSeconds?: number;
   /** Ids of jobs that must succeed first, or how else they must end. */
@@ -76,7 +95,7 @@ export type SubmitResult =
 
 /** The request on the wire, with an id of its own. */
 export function toSubmitRequest(job: JobRequest, account: string): SubmitJobRequest {
-  const { attempts, timeoutSeconds } = job;
+  const { timeoutSeconds } = job;
   return create(SubmitJobRequestSchema, {
     jobId: job.jobId ?? randomUUID(),
     account,
@@ -85,8 +104,10 @@ export function toSubmitRequest(job: JobRequest, account: string): SubmitJobRequ
     jobDefinition: job.jobDefinition ?? '',
     parameters: { ...job.parameters },
     task: toTaskSpec(job),
-    ...(attempts === undefined ? {} : { retryStrategy: { attempts } }),
-    ...(timeoutSeconds === undefined ? {} : { timeout: { attemptDurationSeconds: int64(timeoutSeconds) } }),
+    ...toRetryStrategy(job),
+    ...(timeoutSeconds === undefined
+      ? {}
+      : { timeout: { attemptDurationSeconds: int64('timeoutSeconds', timeoutSeconds) } }),
     dependsOn: (job.dependsOn ?? []).map((dependency) =>
       typeof dependency === 'string'
         ? { jobId: dependency }
@@ -99,6 +120,20 @@ export function toSubmitRequest(job: JobRequest, account: string): SubmitJobRequ
     ...(job.schedulingPriority === undefined ? {} : { schedulingPriority: job.schedulingPriority }),
     ...(job.onNodeLost === undefined ? {} : { onNodeLost: OnNodeLost[job.onNodeLost] }),
   });
+}
+
+/** Absent where nothing was said: the definition's strategy is taken then. */
+export function toRetryStrategy({ attempts, evaluateOnExit = [] }: RetryRequest): {
+  retryStrategy?: MessageInitShape<typeof RetryStrategySchema>;
+} {
+  if (attempts === undefined && evaluateOnExit.length === 0) return {};
+  const rules = evaluateOnExit.map(({ action, onExitCode = '', onReason = '', onStatusReason = '' }) => ({
+    action: RetryAction[action],
+    onExitCode,
+    onReason,
+    onStatusReason,
+  }));
+  return { retryStrategy: { attempts: attempts ?? 1, evaluateOnExit: rules } };
 }
 
 export function toTaskSpec(task: TaskRequest): MessageInitShape<typeof TaskSpecSchema> {
@@ -118,16 +153,23 @@ export function toTaskSpec(task: TaskRequest): MessageInitShape<typeof TaskSpecS
 export function toResources(resources: ResourceRequest): MessageInitShape<typeof ResourcesSchema> {
   const { vcpus, memoryBytes, swapBytes, pids, named } = resources;
   return {
-    ...(vcpus === undefined ? {} : { milliVcpu: int64(vcpus * 1000) }),
-    ...(memoryBytes === undefined ? {} : { memoryBytes: int64(memoryBytes) }),
-    ...(swapBytes === undefined ? {} : { swapBytes: int64(swapBytes) }),
+    ...(vcpus === undefined ? {} : { milliVcpu: int64('resources.vcpus', vcpus, 1000) }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes: int64('resources.memoryBytes', memoryBytes) }),
+    ...(swapBytes === undefined ? {} : { swapBytes: int64('resources.swapBytes', swapBytes) }),
     ...(pids === undefined ? {} : { pids }),
-    named: Object.entries(named ?? {}).map(([name, count]) => ({ name, count: int64(count) })),
+    named: Object.entries(named ?? {}).map(([name, count]) => ({
+      name,
+      count: int64(`resources.named.${name}`, count),
+    })),
   };
 }
 
-function int64(value: number): bigint {
-  return BigInt(Math.round(value));
+/** The wire's integer; a number that none is near (NaN, infinity) throws INVALID_ARGUMENT with the field. */
+export function int64(field: string, value: number, factor = 1): bigint {
+  const rounded = Math.round(value * factor);
+  if (Number.isSafeInteger(rounded)) return BigInt(rounded);
+  const description = `must be a number that an integer can hold, got ${value}`;
+  throw new GalleyError('INVALID_ARGUMENT', `${field}: ${description}`, { violations: [{ field, description }] });
 }
 
 const NAME_MAX_LENGTH = 128;

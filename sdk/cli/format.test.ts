@@ -50,3 +50,16 @@ test('quoting, for shells and for spreadsheets', () => {
   expect(quoteCommand(['echo', "it's", 'a b', '--x=1', ''])).toBe(String.raw`echo 'it'\''s' 'a b' --x=1 ''`);
   expect(csvLine(['a', 1, undefined, 'x,"y"', 'l\nm'])).toBe('a,1,,"x,""y""","l\nm"');
 });
+
+test('tries are told with their rules', () => {
+  expect(formatTries(undefined)).toBeUndefined();
+  const rule = { action: 'EXIT', onExitCode: '2', onReason: '', onStatusReason: '' };
+  const strategy = {
+    attempts: 3,
+    evaluateOnExit: [rule],
+    outOfMemoryFactor: 0,
+    outOfMemoryCapBytes: 0,
+    onAnotherNode: false,
+  };
+  expect(formatTries(strategy)).toBe('3 at most; exit on exit code 2');
+});

@@ -1,4 +1,6 @@
-import type { JobSummary, Resources } from '../types.ts';
+import type { JobDefinition, JobSummary, Resources } from '../types.ts';
+
+type RetryStrategy = NonNullable<JobDefinition['retryStrategy']>;
 
 const SIZE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
@@ -68,6 +70,20 @@ function resourceParts(
     ...(swapBytes === undefined || swapBytes === 0 ? [] : [`${formatBytes(swapBytes)} swap`]),
     ...named.map(({ name, count }) => `${count} ${name}`),
   ];
+}
+
+/** `3 at most; exit on exit code 2`; undefined where nothing was said. */
+export function formatTries(strategy: RetryStrategy | undefined): string | undefined {
+  if (strategy === undefined) return undefined;
+  const rules = strategy.evaluateOnExit.map(({ action = '', onExitCode, onReason, onStatusReason }) => {
+    const patterns = [
+      ...(onExitCode === '' ? [] : [`exit code ${onExitCode}`]),
+      ...(onReason === '' ? [] : [`reason ${onReason}`]),
+      ...(onStatusReason === '' ? [] : [`status reason ${onStatusReason}`]),
+    ];
+    return `${action.toLowerCase()} on ${patterns.join(' and ')}`;
+  });
+  return [`${strategy.attempts} at most`, ...rules].join('; ');
 }
 
 /** How it ended: `0`, `exit 3`, `SIGKILL`, `out of memory`; empty while it lives. */

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
-import type { JobRequest, TaskRequest } from '../submit-request.ts';
+import type { ExitRule, JobRequest, TaskRequest } from '../submit-request.ts';
 import { choice } from './choice.ts';
 import { CliError } from './exit.ts';
 import {
   collectCounts,
   collectEnvironment,
+  collectExitRules,
   collectList,
   collectPairs,
   parseCpus,
@@ -29,6 +30,7 @@ export interface TaskOptions {
   readonly stopGrace?: number;
   readonly timeout?: number;
   readonly retries?: number;
+  readonly evaluateOnExit?: readonly ExitRule[];
   readonly param?: Readonly<Record<string, string>>;
   readonly tag?: Readonly<Record<string, string>>;
 }
@@ -62,6 +64,12 @@ export function addTaskOptions(command: Command, env: NodeJS.ProcessEnv): Comman
     .option('--stop-grace <duration>', 'between SIGTERM and SIGKILL when stopped (default: 30s)', parseSeconds)
     .option('--timeout <duration>', 'that one attempt may run: 90s, 2h (default: no limit)', parseSeconds)
     .option('--retries <number>', 'tries after a failed one (default: 0)', parseInteger(0, MAX_ATTEMPTS - 1))
+    .option(
+      '--evaluate-on-exit <rule>',
+      "which failures are tried again, as 'action=exit,onExitCode=2' or 'action=retry,onStatusReason=Host EC2*'; " +
+        'may be repeated, the first that matches decides',
+      collectExitRules,
+    )
     .option('--param <name=value>', 'parameter for Ref::name in the command; may be repeated', collectPairs)
     .option('--tag <name=value>', 'tag; may be repeated', collectPairs);
 }
@@ -107,11 +115,12 @@ export function toJobRequest(
   };
 }
 
-type TaskAndPolicy = TaskRequest & Pick<JobRequest, 'attempts' | 'timeoutSeconds' | 'parameters' | 'tags'>;
+type TaskAndPolicy = TaskRequest &
+  Pick<JobRequest, 'attempts' | 'evaluateOnExit' | 'timeoutSeconds' | 'parameters' | 'tags'>;
 
 export function toTaskRequest(options: TaskOptions, command: readonly string[]): TaskAndPolicy {
   const { cpus, memory, swap, pids, named, env, user, group, workdir, separateStreams } = options;
-  const { stopGrace, timeout, retries, param, tag } = options;
+  const { stopGrace, timeout, retries, evaluateOnExit, param, tag } = options;
   const resources = {
     ...(cpus === undefined ? {} : { vcpus: cpus }),
     ...(memory === undefined ? {} : { memoryBytes: memory }),
@@ -130,6 +139,7 @@ export function toTaskRequest(options: TaskOptions, command: readonly string[]):
     ...(stopGrace === undefined ? {} : { stopGraceSeconds: stopGrace }),
     ...(timeout === undefined ? {} : { timeoutSeconds: timeout }),
     ...(retries === undefined ? {} : { attempts: retries + 1 }),
+    ...(evaluateOnExit === undefined ? {} : { evaluateOnExit }),
     ...(param === undefined ? {} : { parameters: param }),
     ...(tag === undefined ? {} : { tags: tag }),
   };

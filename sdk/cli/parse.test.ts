@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import {
   collectCounts,
   collectEnvironment,
+  collectExitRules,
   collectList,
   collectPairs,
   parseCpus,
@@ -93,4 +94,18 @@ test('nothing that somebody may type ends in anything but a value or a refusal',
       }
     }),
   );
+});
+
+test('rules for retries are in the shorthand of AWS', () => {
+  expect(collectExitRules('action=EXIT,onExitCode=2')).toEqual([{ action: 'EXIT', onExitCode: '2' }]);
+  expect(collectExitRules('onStatusReason=Host EC2*,action=retry', [{ action: 'EXIT', onReason: 'a' }])).toEqual([
+    { action: 'EXIT', onReason: 'a' },
+    { action: 'RETRY', onStatusReason: 'Host EC2*' },
+  ]);
+  expect(collectExitRules('action=retry,onReason=a, b,onExitCode=1*')).toEqual([
+    { action: 'RETRY', onReason: 'a, b', onExitCode: '1*' },
+  ]);
+  for (const text of ['', 'retry', 'action=retry', 'onExitCode=1', 'action=no,onExitCode=1', 'action=exit,on=1']) {
+    expect(refusalOf(collectExitRules, text)).toBeInstanceOf(InvalidArgumentError);
+  }
 });

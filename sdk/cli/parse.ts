@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import type { ExitRule } from '../submit-request.ts';
 
 // Values of options. Commander puts the option and the value received before these sentences.
 
@@ -127,4 +128,25 @@ export function collectCounts(text: string, before: Counts = {}): Counts {
 /** Collects values of an option that is given several times, or with commas between them. */
 export function collectList(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, ...text.split(',').filter((item) => item !== '')];
+}
+
+const EXIT_RULE_HELP =
+  'A rule looks like action=exit,onExitCode=2: action (retry or exit), and onExitCode, onReason or onStatusReason.';
+const PATTERNS = ['onExitCode', 'onReason', 'onStatusReason'] as const;
+
+/** Collects rules of AWS's `evaluateOnExit`, in AWS's shorthand. */
+export function collectExitRules(text: string, before: readonly ExitRule[] = []): readonly ExitRule[] {
+  // A comma begins the next part only where a name follows: reasons hold commas too.
+  const parts = text.split(/,(?=[A-Za-z]+=)/).map((part) => [part.split('=', 1)[0] ?? '', part] as const);
+  let action: ExitRule['action'] | undefined;
+  const patterns: { [K in (typeof PATTERNS)[number]]?: string } = {};
+  for (const [name, part] of parts) {
+    const value = part.slice(name.length + 1);
+    const pattern = PATTERNS.find((known) => known === name);
+    if (pattern !== undefined && value !== '') patterns[pattern] = value;
+    else if (name === 'action' && /^(retry|exit)$/i.test(value)) action = /^r/i.test(value) ? 'RETRY' : 'EXIT';
+    else throw new InvalidArgumentError(EXIT_RULE_HELP);
+  }
+  if (action === undefined || Object.keys(patterns).length === 0) throw new InvalidArgumentError(EXIT_RULE_HELP);
+  return [...before, { action, ...patterns }];
 }

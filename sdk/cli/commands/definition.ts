@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { JobDefinition } from '../../types.ts';
-import { formatDuration, formatResources, formatTime } from '../format.ts';
+import { formatDuration, formatResources, formatTime, formatTries } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import { group } from '../group.ts';
 import type { Host } from '../host.ts';
@@ -71,7 +71,7 @@ function showCommand(host: Host): Command {
         ['Environment', pairs(task?.environment ?? {})],
         ['Parameters', pairs(definition.parameters)],
         ['Time-out', timeout && formatDuration(timeout.attemptDurationSeconds * 1000)],
-        ['Tries', retryStrategy && `${retryStrategy.attempts} at most`],
+        ['Tries', formatTries(retryStrategy)],
         ['Tags', pairs(definition.tags)],
         ['Created', createdAtMs === undefined ? undefined : formatTime(createdAtMs)],
       ];

@@ -2,7 +2,15 @@ import type { Command } from 'commander';
 import type { Attempt, Job } from '../../types.ts';
 import { isTerminal } from '../../types.ts';
 import type { Colours } from '../colours.ts';
-import { formatBytes, formatDuration, formatExit, formatReason, formatResources, formatTime } from '../format.ts';
+import {
+  formatBytes,
+  formatDuration,
+  formatExit,
+  formatReason,
+  formatResources,
+  formatTime,
+  formatTries,
+} from '../format.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { findJobs, JOB_REFERENCE_HELP } from '../job-reference.ts';
@@ -57,7 +65,7 @@ export function describeJob(job: Job, nowMs: number, colours: Colours, width: nu
       ['Environment', Object.keys(task?.environment ?? {}).join(', ')],
       ['Depends on', (request?.dependsOn ?? []).map(({ jobId }) => jobId).join(', ')],
       ['Time-out', timeout === undefined ? undefined : formatDuration(timeout.attemptDurationSeconds * 1000)],
-      ['Tries', retryStrategy === undefined ? undefined : `${retryStrategy.attempts} at most`],
+      ['Tries', formatTries(retryStrategy)],
       ['Comment', request?.comment],
       ['Created', time(createdAtMs)],
       ['Started', time(startedAtMs)],
