@@ -6,6 +6,7 @@ import {
   formatExit,
   formatResources,
   formatResourcesGiven,
+  formatTries,
   formatVcpus,
 } from './format.ts';
 import { quoteCommand } from './quote.ts';
