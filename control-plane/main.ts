@@ -15,6 +15,7 @@ import {
 import { destination, type Logger, pino } from 'pino';
 import { AgentPlane } from './agents/agent-plane.ts';
 import { createComputeEnvironmentService } from './api/compute-environment-service.ts';
+import { createEncodedJobService } from './api/encoded-job-service.ts';
 import { createEventService } from './api/event-service.ts';
 import { createHistoryService } from './api/history-service.ts';
 import { createJobDefinitionService } from './api/job-definition-service.ts';
@@ -215,8 +216,10 @@ function registerServices(planes: readonly (GrpcServer | HttpServer)[], parts: A
   const logs = createLogService(parts);
   const events = createEventService();
   const history = createHistoryService(parts);
+  const encodedJobs = createEncodedJobService(parts);
   for (const plane of planes) {
-    plane.register(JobService, jobs);
+    if (plane instanceof GrpcServer) plane.register(JobService, jobs, encodedJobs);
+    else plane.register(JobService, jobs);
     plane.register(JobDefinitionService, definitions);
     plane.register(JobQueueService, queues);
     plane.register(ComputeEnvironmentService, environments);

@@ -11,6 +11,7 @@ import { describeJobs } from './job-detail.ts';
 import { explainJob } from './job-explain.ts';
 import { listJobs } from './job-list.ts';
 import { JobLookup } from './job-lookup.ts';
+import { decodedJobs } from './job-source.ts';
 import { watchJobs } from './job-watch.ts';
 import type { ApiParts } from './parts.ts';
 import { Submitter } from './submit.ts';
@@ -28,8 +29,8 @@ export function createJobService(parts: ApiParts): Handlers<typeof JobService> {
     submitJobs: async ({ jobs, mode }, { principal }) => ({
       results:
         mode === SubmitMode.ATOMIC
-          ? await submitter.submitAtomic(jobs, principal)
-          : await submitter.submitEach(jobs, principal),
+          ? await submitter.submitAtomic(decodedJobs(jobs), principal)
+          : await submitter.submitEach(decodedJobs(jobs), principal),
     }),
 
     getJob: async (request) => {

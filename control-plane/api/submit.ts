@@ -18,8 +18,10 @@ import type { CompiledDefinition, DefinitionCache } from './definitions.ts';
 import type { EndedFacts, FactQuestion, Facts } from './ended-facts.ts';
 import { ApiError, invalid, itemStatus, refused, toApiError } from './errors.ts';
 import type { FoundJob, JobLookup } from './job-lookup.ts';
+import type { JobSource } from './job-source.ts';
 import { Pace } from './pace.ts';
 import { type JobPlan, planJob, type Sizes, toResources } from './resolve.ts';
+import { decodeSpec } from './specs.ts';
 import { type Dependency, parseDependencies, validateSize, validateSubmit } from './validate.ts';
 
 /** The queue of a job that names none. */
@@ -40,7 +42,10 @@ const MAX_FACT_READS = 4;
 
 /** A job that is ready for the core, but for what the store knows. */
 interface Prepared {
-  readonly request: SubmitJobRequest;
+  /** As the client wrote it. */
+  readonly jobId: string;
+  readonly name: string;
+  readonly hold: boolean;
   readonly id: JobIdBytes;
   readonly account: string;
   readonly queue: string;
@@ -80,9 +85,9 @@ export class Submitter {
   }
 
   /** One result per job. */
-  async submitEach(requests: SubmitJobRequest[], principal: string): Promise<SubmitJobResult[]> {
+  async submitEach(source: JobSource, principal: string): Promise<SubmitJobResult[]> {
     const batch = new Batch(this.#turns, this.#definitions, principal);
-    const answers: (Answer | undefined)[] = requests.map(() => undefined);
+    const answers: (Answer | undefined)[] = Array.from({ length: source.count });
     const slices: { readonly at: number[]; readonly jobs: Prepared[]; bytes: number }[] = [];
     const mistaken: Promise<void>[] = [];
     let slice = { at: [] as number[], jobs: [] as Prepared[], bytes: 0 };
@@ -103,9 +108,9 @@ export class Submitter {
       slice.jobs.push(prepared);
       slice.bytes += bytes;
     };
-    const pieces = Array.from({ length: Math.ceil(requests.length / PIECE_JOBS) }, (_, at) => at * PIECE_JOBS);
+    const pieces = Array.from({ length: Math.ceil(source.count / PIECE_JOBS) }, (_, at) => at * PIECE_JOBS);
     await this.#pace.take(pieces, (from) => {
-      const piece = requests.slice(from, from + PIECE_JOBS);
+      const piece = source.piece(from, Math.min(from + PIECE_JOBS, source.count));
       const specs = canonicalBatch(piece);
       for (const [at, request] of piece.entries()) prepare(request, known(specs[at], 'encoded job'), from + at);
     });
@@ -126,11 +131,12 @@ export class Submitter {
   }
 
   /** All or none, in one turn. */
-  async submitAtomic(requests: SubmitJobRequest[], principal: string): Promise<SubmitJobResult[]> {
-    if (requests.length > MAX_ATOMIC_JOBS) {
-      throw invalid('jobs', `at most ${MAX_ATOMIC_JOBS} in an atomic call, got ${requests.length}`);
+  async submitAtomic(source: JobSource, principal: string): Promise<SubmitJobResult[]> {
+    if (source.count > MAX_ATOMIC_JOBS) {
+      throw invalid('jobs', `at most ${MAX_ATOMIC_JOBS} in an atomic call, got ${source.count}`);
     }
     const batch = new Batch(this.#turns, this.#definitions, principal);
+    const requests = source.piece(0, source.count);
     const specs = canonicalBatch(requests);
     const jobs = requests.map((request, at) => {
       const prepared = batch.prepare(request, known(specs[at], 'encoded job'));
@@ -198,7 +204,7 @@ export class Submitter {
       const found = await this.#lookup.byIds(ids);
       for (const [index, at] of repeated.entries()) {
         const job = found[index];
-        if (job !== undefined) answers[at] = { job: this.#firstAnswer(known(jobs[at], 'job').request, job) };
+        if (job !== undefined) answers[at] = { job: this.#firstAnswer(decodeSpec(known(jobs[at], 'job').spec), job) };
       }
     }
     return answers;
@@ -282,7 +288,9 @@ class Batch {
       throw invalid('task.command', `at least one element, from the request or from ${definition.id}; got none`);
     }
     return {
-      request,
+      jobId: request.jobId,
+      name: request.jobName,
+      hold: request.hold,
       id,
       account,
       queue: request.jobQueue === '' ? DEFAULT_QUEUE : request.jobQueue,
@@ -304,11 +312,11 @@ class Batch {
     return definition;
   }
 
-  response({ request, queue, definition, plan }: Prepared, reply: Submitted): SubmitJobResponse {
+  response({ jobId, name, queue, definition, plan }: Prepared, reply: Submitted): SubmitJobResponse {
     return create(SubmitJobResponseSchema, {
-      jobId: request.jobId,
+      jobId,
       number: BigInt(reply.number),
-      jobName: request.jobName,
+      jobName: name,
       jobQueue: queue,
       jobDefinition: definition.id,
       resources: this.#resourcesOf(plan.sizes),
@@ -340,18 +348,18 @@ function sameSizes(a: Sizes, b: Sizes): boolean {
 
 function withFacts(jobs: readonly Prepared[], facts: Facts): NewJob[] {
   let at = 0;
-  return jobs.map(({ request, id, account, queue, definition, plan, dependencies, spec, digest }) => ({
+  return jobs.map(({ name, hold, id, account, queue, definition, plan, dependencies, spec, digest }) => ({
     id,
     account,
     queue,
     definition: definition.id,
     user: plan.user,
-    name: request.jobName,
+    name,
     requirements: plan.requirements,
     retry: plan.retry,
     onNodeLost: plan.onNodeLost,
     priority: plan.priority,
-    hold: request.hold,
+    hold,
     ended: facts.ended[at++],
     dependsOn: dependencies.map(({ jobId, type }) => ({ jobId, type, ended: facts.ended[at++] })),
     spec,

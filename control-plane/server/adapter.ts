@@ -20,7 +20,7 @@ import type { Logger } from 'pino';
 import type { Authenticator, Identity } from '../security/authenticator.ts';
 import { CallScope } from './call-scope.ts';
 import { serviceError } from './error-status.ts';
-import type { BidiHandler, ServerStreamHandler, UnaryHandler } from './handler.ts';
+import type { BidiHandler, EncodedUnaryHandler, ServerStreamHandler, UnaryHandler } from './handler.ts';
 import { UNAUTHENTICATED } from './refusals.ts';
 import { invalidRequest } from './validation.ts';
 
@@ -70,10 +70,34 @@ function unary(
   };
 }
 
+/** The same for a handler that decodes and checks by itself. */
+export function adaptEncoded(
+  method: DescMethod,
+  handler: EncodedUnaryHandler<DescMessage>,
+  host: CallHost,
+): handleUnaryCall<Buffer, AnyMessage> {
+  const path = methodPath(method);
+  return (call, callback) => {
+    const identity = identify(call.metadata, host);
+    if (identity === undefined) {
+      callback(toServiceError(UNAUTHENTICATED));
+      return;
+    }
+    answer(
+      (request, scope) => handler(request, scope, invalidRequest),
+      call.request,
+      new CallScope(call, identity),
+    ).then(
+      (response) => callback(null, create(method.output, response)),
+      (error: unknown) => callback(serviceError(error, path, host.log)),
+    );
+  };
+}
+
 /** A handler that throws before its first await rejects like any other. */
-async function answer(
-  handler: UnaryHandler<DescMessage, DescMessage>,
-  request: AnyMessage,
+async function answer<R>(
+  handler: (request: R, scope: CallScope) => Promise<AnyInit>,
+  request: R,
   scope: CallScope,
 ): Promise<AnyInit> {
   return handler(request, scope);

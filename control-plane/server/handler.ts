@@ -7,6 +7,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
+import type { StatusParts } from '@galley/proto';
 import type { Identity } from '../security/authenticator.ts';
 
 export type { Identity, Role } from '../security/authenticator.ts';
@@ -49,4 +50,21 @@ export type Handlers<S extends DescService> = {
       : S['method'][K] extends DescMethodBiDiStreaming<infer I, infer O>
         ? BidiHandler<I, O>
         : never;
+};
+
+/** What is wrong with a message by the rules of the contract; undefined: nothing. */
+export type RulesCheck = <D extends DescMessage>(schema: D, message: MessageShape<D>) => StatusParts | undefined;
+
+/** A unary handler that decodes its request by itself, and puts it to `check`: for requests too large for one go. */
+export type EncodedUnaryHandler<O extends DescMessage> = (
+  encoded: Uint8Array,
+  context: CallContext,
+  check: RulesCheck,
+) => Promise<MessageInitShape<O>>;
+
+/** Of some unary methods of a service, by local method name. */
+export type EncodedHandlers<S extends DescService> = {
+  readonly [K in keyof S['method']]?: S['method'][K] extends DescMethodUnary<DescMessage, infer O>
+    ? EncodedUnaryHandler<O>
+    : never;
 };
