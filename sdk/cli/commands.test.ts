@@ -258,16 +258,17 @@ test('wrong options name option, value and constraint, and exit 125', async () =
 test('a log with bytes missing says so beside the log, and in JSON', async () => {
   withJob({ exitCode: 0 });
   fake.on(LogService, {
-    readLog: () => ({
-      attempt: 1,
-      chunks: [
-        { offset: 0n, data: Buffer.from('a') },
-        { offset: 1n, gapLength: 2048n, gapReason: 'the job wrote faster than its limit' },
-        { offset: 2049n, data: Uint8Array.from([0xff]) },
-      ],
-      nextOffset: 2050n,
-      ended: true,
-    }),
+    async *followLog() {
+      yield {
+        attempt: 1,
+        chunks: [
+          { offset: 0n, data: Buffer.from('a') },
+          { offset: 1n, gapLength: 2048n, gapReason: 'the job wrote faster than its limit' },
+          { offset: 2049n, data: Uint8Array.from([0xff]) },
+        ],
+        ended: true,
+      };
+    },
   });
   const plain = await galley(['logs', '7']);
   expect(plain.stderr).toBe('galley: 2 KiB are missing here: the job wrote faster than its limit\n');
