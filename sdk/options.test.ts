@@ -70,7 +70,15 @@ test('the token of a data directory never goes to another machine', () => {
 test('where no control plane was started, that is said with the directory', () => {
   const error = thrownBy(() => compileOptions({ dataDirectory: directory, env }));
   expect(error.code).toBe('NOT_CONFIGURED');
-  expect(error.message).toContain(directory);
+  expect(error.message).toContain(`no control plane has been started in ${directory}`);
+});
+
+test('a control plane that was stopped is not one that was never started', () => {
+  const path = dataDirectory('a', '127.0.0.1:9001');
+  rmSync(join(path, 'endpoint.json'));
+  expect(thrownBy(() => compileOptions({ dataDirectory: path, env })).message).toContain(
+    `no control plane runs in ${path} now`,
+  );
 });
 
 test('a configuration file that is wrong is named, with the key', () => {

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { defaultDataDirectory, ENDPOINT_FILE, readEndpoint, readToken } from './data-directory.ts';
+import { defaultDataDirectory, ENDPOINT_FILE, readEndpoint, readToken, TOKEN_FILE } from './data-directory.ts';
 import { GalleyError } from './errors.ts';
 import { DEFAULT_RETRY, type RetryPolicy } from './retry.ts';
 
@@ -100,13 +100,25 @@ function findPlace(layers: readonly Layer[], env: NodeJS.ProcessEnv): Place {
 function placeIn(directory: string): Place {
   const endpoint = readEndpoint(directory);
   if (endpoint === undefined) {
-    throw new GalleyError(
-      'NOT_CONFIGURED',
-      `no control plane has been started in ${directory} (it has no readable ${ENDPOINT_FILE}), and no address was given`,
-      { metadata: { dataDirectory: directory } },
-    );
+    const message = `${whyNoEndpoint(directory)}, and no address was given`;
+    throw new GalleyError('NOT_CONFIGURED', message, { metadata: { dataDirectory: directory } });
   }
   return { address: parseAddress(endpoint.address), dataDirectory: directory, pid: endpoint.pid };
+}
+
+/** Never started, stopped, and somebody else's are three different things to do next. */
+function whyNoEndpoint(directory: string): string {
+  try {
+    accessSync(join(directory, ENDPOINT_FILE), constants.R_OK);
+    return `no control plane runs in ${directory} (its ${ENDPOINT_FILE} names no address)`;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') {
+      return `no control plane in ${directory} is yours to use (you may not read its ${ENDPOINT_FILE})`;
+    }
+  }
+  return existsSync(join(directory, TOKEN_FILE))
+    ? `no control plane runs in ${directory} now`
+    : `no control plane has been started in ${directory}`;
 }
 
 function localToken(place: Place, layers: readonly Layer[], options: GalleyOptions): string | undefined {
