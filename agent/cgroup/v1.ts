@@ -173,6 +173,12 @@ class HierarchyV1 implements Hierarchy {
   }
 }
 
+function swapLimit(memory: string): string {
+  return readControl(join(memory, 'memory.memsw.limit_in_bytes')) !== undefined
+    ? ENFORCED
+    : 'unavailable: the kernel does not account swap (boot with swapaccount=1)';
+}
+
 /**
  * Opens the agent's own group, named `group`, in every v1 hierarchy that is there and writable, below the control
  * group that the agent itself sits in, so that whatever bounds the agent's host or container bounds the jobs too.
@@ -199,13 +205,12 @@ export function openV1(
       refused.set(controller, `unavailable: ${reason}`);
     }
   }
-  const memory = roots.get('memory');
-  const swapCounted = memory !== undefined && readControl(join(memory, 'memory.memsw.limit_in_bytes')) !== undefined;
+  const memory = roots.get('memory') ?? '';
   const limits: LimitReport = {
     cpu: refused.get('cpu') ?? ENFORCED,
     memory: refused.get('memory') ?? ENFORCED,
     pids: refused.get('pids') ?? ENFORCED,
-    swap: swapCounted ? ENFORCED : 'unavailable: the kernel does not account swap (boot with swapaccount=1)',
+    swap: refused.get('memory') ?? swapLimit(memory),
   };
   return roots.size === 0 ? { limits } : { hierarchy: new HierarchyV1(roots, limits), limits };
 }
