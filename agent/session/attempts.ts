@@ -367,7 +367,10 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     const sameBoot = attempt.arrival.bootId === this.#options.bootId;
     const started = outcome.startedAtUptimeMs;
     const delay = started === undefined || !sameBoot ? 0 : startDelay(attempt.arrival, started);
-    void this.#end(attempt, endedReport(placement, outcome, delay), outcome.leftBehind === true);
+    const ran = outcome.runDurationMs;
+    // It may have ended long ago, while no agent was there to see it.
+    const endedAtUptimeMs = started === undefined || ran === undefined || !sameBoot ? undefined : started + ran;
+    void this.#end(attempt, endedReport(placement, outcome, delay), outcome.leftBehind === true, endedAtUptimeMs);
   }
 
   #endUnstarted(attempt: Attempt, reason: string): void {
@@ -381,15 +384,17 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
   }
 
   /** Durable first, then the resources, then the report. */
-  async #end(attempt: Attempt, report: AttemptReport, leftBehind: boolean): Promise<void> {
+  async #end(attempt: Attempt, report: AttemptReport, leftBehind: boolean, endedAt?: number): Promise<void> {
     const { journal, logs, uptimeMs, log } = this.#options;
     const begun = attempt.phase.name === 'starting' || attempt.phase.name === 'running';
-    const endedAtUptimeMs = uptimeMs();
+    const nowUptimeMs = uptimeMs();
+    const endedAtUptimeMs = Math.min(nowUptimeMs, endedAt ?? nowUptimeMs);
+    const endedAtMs = Math.round(Date.now() - (nowUptimeMs - endedAtUptimeMs));
     attempt.phase = { name: 'ending' };
     try {
       report.logLengths = begun ? (await logs.finish(attempt.key)).map(BigInt) : [];
       if (report.phase === AttemptPhase.REJECTED) report.logLengths = [];
-      await journal.append([{ kind: 'end', report, endedAtMs: Date.now() }]);
+      await journal.append([{ kind: 'end', report, endedAtMs }]);
     } catch (error) {
       // Only a journal that is closed refuses: the next agent finds the same end in the attempt's directory.
       if (!this.#closed) log.error({ err: error, attempt: attempt.key }, 'the end of an attempt was not written down');

@@ -54,10 +54,13 @@ test('kill -9 of both: what ended meanwhile is told when both are back', async (
   await plane.untilPhase(keyOf(job), AttemptPhase.RUNNING);
   plane.stop();
   await kill(agent);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
   await plane.listen();
   await harness.spawn();
-  expect(await plane.untilPhase(keyOf(job), AttemptPhase.ENDED)).toMatchObject({ exitCode: 6, logLengths: [4n] });
+  const report = await plane.untilPhase(keyOf(job), AttemptPhase.ENDED);
+  expect(report).toMatchObject({ exitCode: 6, logLengths: [4n] });
+  // It ended when it ended, not when somebody came back to look.
+  expect(Number(report.ageMs)).toBeGreaterThan(400);
   await plane.until('its log arrived', () => plane.log(keyOf(job)).length === 4);
 });
 
