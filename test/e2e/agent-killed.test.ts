@@ -2,12 +2,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GalleyClient, JobRequest } from '@galley/sdk';
 import type { Job } from '@galley/sdk/types.ts';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { logSoFar, TestCluster, wholeLogOf } from '../harness/cluster.ts';
 import { groupDirectories, processesIn } from '../harness/leftovers.ts';
 import { textOf } from '../harness/place.ts';
 import { supervisorOf } from '../harness/supervisor.ts';
 import { eventually } from '../harness/wait.ts';
+
+// Processes start and are killed here, and the machine may be busy.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 });
 
 const JOBS = 20;
 const SMALL = { vcpus: 0.05, memoryBytes: 16 * 1024 * 1024, pids: 16 };

@@ -2,12 +2,15 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectGalley } from '@galley/sdk';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Finished, runGalley } from '../harness/child.ts';
 import { clearLeftovers, processesOf } from '../harness/leftovers.ts';
 import { makePlace, type Place } from '../harness/place.ts';
 import { freePort } from '../harness/port.ts';
 import { eventually } from '../harness/wait.ts';
+
+// Processes start and are killed here, and the machine may be busy.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 });
 
 // Somebody who has never seen the project: one machine, one command, a batch. In the order in which people type it.
 

@@ -53,7 +53,7 @@ export class Child {
   }
 
   /** Resolves with the first line that matches, said before or from now on; rejects when it ends without one. */
-  async says(pattern: RegExp, limitMs = 20_000): Promise<RegExpExecArray> {
+  async says(pattern: RegExp, limitMs = 30_000): Promise<RegExpExecArray> {
     for (const line of this.#lines) {
       const match = pattern.exec(line);
       if (match !== null) return match;
@@ -74,7 +74,7 @@ export class Child {
   }
 
   /** Sends a signal and waits for the end. */
-  async end(signal: NodeJS.Signals, limitMs = 20_000): Promise<Ended> {
+  async end(signal: NodeJS.Signals, limitMs = 30_000): Promise<Ended> {
     this.process.kill(signal);
     return await within(limitMs, () => `${this.#name} ends after ${signal}; it said:\n${this.said}`, this.ended);
   }

@@ -130,7 +130,7 @@ export class TestCluster {
   }
 
   /** Waits until a node is as it should be. */
-  nodeIs(name: string, condition: (node: Node) => boolean, limitMs = 15_000): Promise<Node> {
+  nodeIs(name: string, condition: (node: Node) => boolean, limitMs = 30_000): Promise<Node> {
     const client = this.client();
     return eventually(
       () => `node ${name} is as expected; its agent said:\n${this.#agents.get(name)?.said ?? 'nothing'}`,

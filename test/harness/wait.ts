@@ -10,7 +10,7 @@ function late(limitMs: number, what: string | (() => string)): string {
 export async function eventually<T>(
   what: string | (() => string),
   ask: () => T | Promise<T>,
-  limitMs = 15_000,
+  limitMs = 30_000,
 ): Promise<Exclude<T, undefined | false>> {
   const until = performance.now() + limitMs;
   for (;;) {
