@@ -28,8 +28,13 @@ function summarise(profile: Profiler.Profile): ProfileSummary {
   });
   const parts = new Map<string, number>();
   const functions = new Map<string, number>();
+  const callers = new Map(
+    profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.callFrame])),
+  );
   let busyUs = 0;
-  for (const { id, callFrame } of profile.nodes) {
+  for (const { id, callFrame: own } of profile.nodes) {
+    // Native code of a package or of Node has neither a name nor a place: it is its caller's.
+    const callFrame = own.functionName === '' && own.url === '' ? (callers.get(id) ?? own) : own;
     const us = spentUs.get(id) ?? 0;
     if (us <= 0 || IDLE.has(callFrame.functionName)) continue;
     busyUs += us;
