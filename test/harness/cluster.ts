@@ -33,7 +33,6 @@ export class TestCluster {
   readonly port: number;
   readonly #serverWords: readonly string[];
   readonly #agents = new Map<string, Child>();
-  readonly #incarnations = new Set<string>();
   readonly #clients: GalleyClient[] = [];
   #server: Child | undefined;
 
@@ -98,8 +97,7 @@ export class TestCluster {
   async startAgent(name = 'node-1', words: readonly string[] = []): Promise<Child> {
     const agent = this.spawnAgent(name, words);
     await agent.says(SERVES);
-    const node = await this.nodeIs(name, ({ connected, state }) => connected && state === 'READY');
-    this.#incarnations.add(node.incarnation);
+    await this.nodeIs(name, ({ connected, state }) => connected && state === 'READY');
     return agent;
   }
 
@@ -122,11 +120,6 @@ export class TestCluster {
     );
     this.#agents.set(name, agent);
     return agent;
-  }
-
-  /** Its control groups are removed in the end, although it was not started here. */
-  watchOver(incarnation: string): void {
-    this.#incarnations.add(incarnation);
   }
 
   /** Waits until a node is as it should be. */
@@ -180,7 +173,7 @@ export class TestCluster {
         if (child?.running === true) await child.end('SIGKILL');
       }
     } finally {
-      await clearLeftovers(this.place.base, [...this.#incarnations]);
+      await clearLeftovers(this.place.base);
       this.place.remove();
     }
   }

@@ -38,8 +38,8 @@ function names(pid: number, file: 'cmdline' | 'environ', base: string): boolean 
 }
 
 /** Kills what is left of a test, removes its control groups, and says what does not go away. */
-export async function clearLeftovers(base: string, incarnations: readonly string[]): Promise<void> {
-  const groups = incarnations.flatMap(groupDirectories);
+export async function clearLeftovers(base: string): Promise<void> {
+  const groups = incarnationsBelow(base).flatMap(groupDirectories);
   await eventually(`nothing of ${base} runs any more`, () => {
     const left = [...processesOf(base), ...processesIn(groups)];
     for (const pid of left) killQuietly(pid);
@@ -48,9 +48,17 @@ export async function clearLeftovers(base: string, incarnations: readonly string
   await eventually(`the control groups of ${base} are gone`, () => groups.every((group) => removeGroup(group)));
 }
 
-export function killQuietly(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
+/** Of every agent that has kept its state below `base`, from the record with which its journal begins. */
+function incarnationsBelow(base: string): string[] {
+  const journals = readdirSync(base, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name === 'journal')
+    .map(({ parentPath, name }) => read(join(parentPath, name)));
+  return journals.flatMap((text) => /"incarnation":"([0-9a-f-]{36})"/.exec(text)?.[1] ?? []);
+}
+
+function killQuietly(pid: number): void {
   try {
-    process.kill(pid, signal);
+    process.kill(pid, 'SIGKILL');
   } catch {
     // It ended first.
   }
