@@ -110,8 +110,10 @@ class LeafV1 implements Leaf {
     if (memory === undefined) return true;
     const charged = (): number => readNumber(join(memory, 'memory.usage_in_bytes')) ?? 0;
     try {
-      if (charged() > RESIDUE_BYTES) await writeControlApart(join(memory, 'memory.force_empty'), 0);
-      if (charged() > RESIDUE_BYTES) return false;
+      if (charged() > RESIDUE_BYTES) {
+        await writeControlApart(join(memory, 'memory.force_empty'), 0);
+        if (charged() > RESIDUE_BYTES) return false;
+      }
       writeControl(join(memory, 'memory.max_usage_in_bytes'), 0);
       return true;
     } catch {

@@ -59,7 +59,8 @@ export function unacceptable(
 
 /**
  * The script that runs as the user, inside the leaf, and ends by becoming the job. It is the first to touch a path of
- * the user's: a frozen mount stops this one process. `env` sets the variables, because a shell drops those whose names
+ * the user's: a frozen mount stops this one process. The braces make the shell read all of it before it does anything:
+ * the agent cuts it off its file as soon as `started` stands. `env` sets the variables, because a shell drops those whose names
  * it could not assign to, and gives every signal its default action again. Descriptors 3 (`record`) and 4 (events)
  * are closed for the job.
  */
@@ -69,6 +70,7 @@ export function jobScript(command: JobCommand, tools: Tools): string {
   // `env` would take such a name for a variable or an option; setpriv takes it as it is.
   const plain = !program.includes('=') && !program.startsWith('-');
   const lines = [
+    '{',
     `umask ${JOB_UMASK}`,
     command.workingDirectory === undefined
       ? `cd ${quote(command.home)} 2>/dev/null || cd /`
@@ -88,6 +90,7 @@ export function jobScript(command: JobCommand, tools: Tools): string {
       ...rest.map(quote),
       '</dev/null 3>&- 4>&-',
     ].join(' '),
+    '}',
   ];
   return `${lines.join('\n')}\n`;
 }

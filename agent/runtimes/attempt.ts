@@ -5,7 +5,7 @@ import { type ProcessIdentity, readPrepared } from '../launcher/records.ts';
 import type { ProcessGroup } from './process-group.ts';
 import type { Outcome, Started } from './runtime.ts';
 
-/** What a restarted agent has to know about an attempt: the end of `record`, written before the launcher hears of it. */
+/** What a restarted agent has to know about an attempt: the head of `launch`, written before the launcher hears of it. */
 export interface LaunchRecord {
   readonly key: string;
   readonly bootId: string;

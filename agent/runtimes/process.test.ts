@@ -68,6 +68,19 @@ describe('a job that runs', () => {
     expect((await host.finish(['a\u0000b'])).reason).toContain('NUL');
   });
 
+  it('leaves nothing of its environment on the disk once it has started, however long its script is', async () => {
+    const environment = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`SECRET_${n}`, `${n}`.repeat(2_000)]));
+    const job = host.run(['sh', '-c', 'printf %s "$SECRET_49"; exec sleep 1000'], { environment });
+    await job.started;
+    const launch = () => readFileSync(join(job.directory, 'launch'), 'utf8');
+    await eventually('the script is gone', () => !launch().includes('SECRET'));
+    expect(launch()).toMatch(/^# \{.*\}\n$/);
+    await eventually('the job has written', () => job.output() !== '');
+    host.runtime.stop(job.key, { graceSeconds: 0, reason: 'seen' });
+    await job.ended;
+    expect(job.output()).toBe('49'.repeat(2_000));
+  });
+
   it('runs programs whose names look like options and variables', async () => {
     const directory = join(host.base, 'attempt-programs');
     mkdirSync(directory, { mode: 0o755 });

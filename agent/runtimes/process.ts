@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { readFileSync, unlink, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Hierarchy } from '../cgroup/cgroup.ts';
@@ -10,7 +10,18 @@ import { bootId, uptimeMs } from '../launcher/boot.ts';
 import { type Hint, HintPipe } from '../launcher/events.ts';
 import { jobScript, unacceptable } from '../launcher/job-script.ts';
 import { findTools, Launcher, type LauncherTools } from '../launcher/launcher.ts';
-import { claimForAgent, type ExitRecord, prepareRecord, readClaim, readExit, readLaunch } from '../launcher/records.ts';
+import {
+  claimForAgent,
+  claimIn,
+  type ExitRecord,
+  exitIn,
+  forgetScript,
+  launchIn,
+  prepareLaunch,
+  readExit,
+  readLaunch,
+  readRecord,
+} from '../launcher/records.ts';
 import { accountEnvironment, type Identity, resolveIdentity } from '../users/identity.ts';
 import { type Lookup, lookUpAccount, rememberLookups, UserError } from '../users/lookup.ts';
 import {
@@ -238,8 +249,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
       },
       this.#tools,
     );
-    writeFileSync(join(directory, 'job'), script, { mode: 0o600 });
-    prepareRecord(directory, record);
+    prepareLaunch(directory, record, script);
     attempt.phase = 'launching';
     this.#launcher?.launch({
       directory,
@@ -253,7 +263,7 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
   #restore(key: string, directory: string, record: LaunchRecord): Attempt {
     const stop = readStopRecord(directory);
     const { startedAtUptimeMs } = readLaunch(directory);
-    if (startedAtUptimeMs !== undefined) forgetScript(directory);
+    if (startedAtUptimeMs !== undefined) forgetScript(directory, record);
     const attempt: Attempt = {
       key,
       directory,
@@ -283,32 +293,36 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
   #onHint({ kind, key }: Hint): void {
     const attempt = this.#attempts.get(key);
     if (attempt === undefined || !this.#takenOver) return;
-    if (kind === 'started') this.#noticeStart(attempt);
+    if (kind === 'started') this.#noticeStart(attempt, readRecord(attempt.directory) ?? '');
     else this.#look(attempt);
   }
 
   /** Reads the files of an attempt, which alone say what is the case. */
   #look(attempt: Attempt): void {
     if (attempt.phase !== 'launching' && attempt.phase !== 'running') return;
-    this.#noticeStart(attempt);
+    const record = readRecord(attempt.directory);
+    if (record === undefined) return;
+    this.#noticeStart(attempt, record);
     if (attempt.supervisor === undefined) {
-      const claim = readClaim(attempt.directory);
+      const claim = claimIn(record);
       if (claim.by !== 'supervisor') return;
       attempt.supervisor = claim.supervisor;
     }
-    const settled = supervised(attempt.directory, attempt.supervisor);
-    if (settled.state === 'running') return;
-    void this.#conclude(attempt, settled.state === 'over' ? settled.exit : undefined).then((outcome) =>
-      this.emit('ended', attempt.key, outcome),
-    );
+    let exit = exitIn(record);
+    if (exit === undefined) {
+      const settled = supervised(attempt.directory, attempt.supervisor);
+      if (settled.state === 'running') return;
+      if (settled.state === 'over') exit = settled.exit;
+    }
+    void this.#conclude(attempt, exit).then((outcome) => this.emit('ended', attempt.key, outcome));
   }
 
-  #noticeStart(attempt: Attempt): void {
+  #noticeStart(attempt: Attempt, record: string): void {
     if (attempt.phase !== 'launching') return;
-    const { startedAtUptimeMs } = readLaunch(attempt.directory);
+    const { startedAtUptimeMs } = launchIn(record);
     if (startedAtUptimeMs === undefined) return;
     attempt.phase = 'running';
-    forgetScript(attempt.directory);
+    if (attempt.record !== undefined) forgetScript(attempt.directory, attempt.record);
     // The job's own user could write there: a start in the future would put off its time-out.
     attempt.startedAtUptimeMs = Math.min(startedAtUptimeMs, uptimeMs());
     attempt.started.resolve({ state: 'running', startedAtUptimeMs: attempt.startedAtUptimeMs });
@@ -345,7 +359,9 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
 
   #record(attempt: Attempt, outcome: Outcome): void {
     attempt.phase = 'ended';
-    if (attempt.startedAtUptimeMs === undefined) forgetScript(attempt.directory);
+    if (attempt.startedAtUptimeMs === undefined && attempt.record !== undefined) {
+      forgetScript(attempt.directory, attempt.record);
+    }
     attempt.outcome = outcome;
     attempt.started.resolve({ state: 'ended', outcome });
   }
@@ -410,11 +426,6 @@ export class ProcessRuntime extends EventEmitter<RuntimeEvents> implements Runti
 
 function notStarted(why: string): Pick<Outcome, 'cause' | 'reason'> & Outcome {
   return { cause: 'not_started', reason: `The attempt was never begun: ${why}` };
-}
-
-/** The job's environment may hold secrets: they are on the disk until its shell has read them, and no longer. */
-function forgetScript(directory: string): void {
-  unlink(join(directory, 'job'), () => {});
 }
 
 /** Whatever keeps an attempt from being handed to the launcher (an unknown user, a refused limit, a full disk) ends it. */

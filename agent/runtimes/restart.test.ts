@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bootId } from '../launcher/boot.ts';
-import { prepareRecord, readClaim, readLaunch, readProcess } from '../launcher/records.ts';
+import { prepareLaunch, readClaim, readLaunch, readProcess } from '../launcher/records.ts';
 import { readLaunchRecord } from './attempt.ts';
 import { AgentProcess } from './testing/agent-process.ts';
 import { eventually, makeBase, NO_CGROUPS, TestHost } from './testing/host.ts';
@@ -219,7 +219,7 @@ describe('a claim', () => {
   function attempt(key: string, files: Record<string, string>, launch?: object): string {
     const directory = join(base, key);
     mkdirSync(directory);
-    if (launch !== undefined) prepareRecord(directory, launch);
+    if (launch !== undefined) prepareLaunch(directory, launch, '');
     for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
     return directory;
   }
@@ -232,15 +232,15 @@ describe('a claim', () => {
   });
 
   it('without a word in it is revoked', async () => {
-    const directory = attempt('half', { claim: '' }, launch);
+    const directory = attempt('half', { record: '' }, launch);
     expect((await host.attachAll()).get('half')).toMatchObject({ outcome: { cause: 'not_started' } });
     expect(readdirSync(directory)).toContain('revoked');
   });
 
   it('of another boot is over: by its exit record if that is whole, else unknown', async () => {
-    attempt('whole', { claim: '', record: 'started 10.00\nexit 3 exited 12.34 earlier end\n' });
-    attempt('torn', { claim: '', record: 'exit 3 exited 12.3' });
-    attempt('foreign', { claim: '', record: `exit 3 exited 12.34 ${bootId()} end\n` });
+    attempt('whole', { record: 'started 10.00\nexit 3 exited 12.34 earlier end\n' });
+    attempt('torn', { record: 'exit 3 exited 12.3' });
+    attempt('foreign', { record: `exit 3 exited 12.34 ${bootId()} end\n` });
     const attached = await host.attachAll('earlier');
     expect(attached.get('whole')).toMatchObject({ outcome: { cause: 'exited', exitCode: 3, runDurationMs: 2340 } });
     expect(attached.get('torn')).toMatchObject({ outcome: { cause: 'host_restarted' } });

@@ -6,7 +6,7 @@ export interface AttemptLaunch {
   readonly key: string;
   /**
    * Absolute; exists, is empty but for the caller's own files, and is readable by the agent only. The runtime keeps
-   * its records here (`claim`, `record`, `job`, `how`, `stop.json`) beside the job's `output`, or
+   * its records here (`launch`, `record`, `how`, `stop.json`) beside the job's `output`, or
    * `stdout` and `stderr`. Whoever made it removes it, after {@link Runtime.release}.
    */
   readonly directory: string;
