@@ -73,8 +73,8 @@ export interface StopRequest {
 }
 
 interface AttemptsEvents {
-  /** Something about this attempt is to be reported. */
-  report: [key: AttemptKey];
+  /** Something about this attempt is to be reported; `urgent`: the control plane waits for it. */
+  report: [key: AttemptKey, urgent: boolean];
   /** The report of an attempt that is remembered but not held any more. */
   remembered: [report: AttemptReport];
   /** The control plane has everything about it; its directory may go once its logs are shipped. */
@@ -176,7 +176,7 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
       // A view of the whole message would keep it in memory for as long as the job runs.
       placement.id.jobId = Uint8Array.from(placement.id.jobId);
       if (this.#attempts.has(key) && !this.#isPlacedAgain(key, placement)) {
-        this.emit('report', key);
+        this.emit('report', key, true);
       } else if (placement.sequence <= this.#watermark) {
         forgotten.push(placement);
       } else {
@@ -218,7 +218,7 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
       case 'ending':
         return;
       case 'ended':
-        this.emit('report', attempt.key);
+        this.emit('report', attempt.key, true);
         return;
     }
   }
@@ -427,7 +427,7 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
         this.#awaitLeftBehind(attempt);
         return;
       }
-      void this.#release(attempt).then(() => this.emit('report', attempt.key));
+      void this.#release(attempt).then(() => this.emit('report', attempt.key, true));
     }, LEFT_BEHIND_MS);
     this.#timers.add(timer);
   }
@@ -489,7 +489,7 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
   #enter(attempt: Attempt, phase: Phase, atUptimeMs = this.#options.uptimeMs()): void {
     attempt.phase = phase;
     attempt.changedAtUptimeMs = atUptimeMs;
-    this.emit('report', attempt.key);
+    this.emit('report', attempt.key, phase.name === 'ended');
   }
 
   #openLogs({ key, placement }: Attempt): void {

@@ -15,6 +15,20 @@ test('an attempt that changes often is reported once, as it is then', () => {
   expect(queue.size).toBe(0);
 });
 
+test('what nobody waits for goes with the next ripening, or with what somebody waits for', () => {
+  const queue = new ReportQueue();
+  const take = () => queue.take(() => report(AttemptPhase.RUNNING)).length;
+  queue.addLater('a');
+  queue.addLater('b');
+  expect(queue.size).toBe(0);
+  queue.add('a');
+  expect(take()).toBe(1);
+  queue.ripen();
+  expect(take()).toBe(1);
+  queue.ripen();
+  expect(queue.size).toBe(0);
+});
+
 test('sequences rise over messages, and a message is bounded', () => {
   const queue = new ReportQueue();
   for (let index = 0; index < MAX_REPORTS_A_MESSAGE + 5; index++) queue.add(`${index}`);

@@ -26,16 +26,29 @@ interface SentEnd extends ToldEnd {
  */
 export class ReportQueue {
   readonly #changed = new Set<AttemptKey>();
+  readonly #later = new Set<AttemptKey>();
   readonly #remembered: AttemptReport[] = [];
   #sent: SentEnd[] = [];
   #sequence = 0n;
 
+  /** What `take` has to give. */
   get size(): number {
     return this.#changed.size + this.#remembered.length;
   }
 
   add(key: AttemptKey): void {
+    this.#later.delete(key);
     this.#changed.add(key);
+  }
+
+  /** As `add`, but nobody waits for it: it is given from the next `ripen` on. */
+  addLater(key: AttemptKey): void {
+    if (!this.#changed.has(key)) this.#later.add(key);
+  }
+
+  ripen(): void {
+    for (const key of this.#later) this.#changed.add(key);
+    this.#later.clear();
   }
 
   addRemembered(report: AttemptReport): void {
@@ -45,7 +58,7 @@ export class ReportQueue {
   /** Acks of an earlier connection mean nothing to this one. Sequences go on rising. */
   connected(keys: Iterable<AttemptKey>): void {
     this.#sent = [];
-    for (const key of keys) this.#changed.add(key);
+    for (const key of keys) this.add(key);
   }
 
   /** The next message's reports, numbered. */

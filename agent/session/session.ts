@@ -11,6 +11,8 @@ import { ReportQueue } from './report-queue.ts';
 
 /** Between warnings that the control plane is still away. */
 const TELL_AGAIN_MS = 60_000;
+/** An attempt that is accepted, started and over within this is reported once: each report costs both sides as much again. */
+const PROGRESS_DELAY_MS = 50;
 
 /**
  * The agent's side of the control stream, over and over until it is closed:
@@ -28,14 +30,20 @@ export class Session {
   readonly #closing = new AbortController();
   readonly #backoff = new Backoff();
   #live: LiveSession | undefined;
+  #ripening: NodeJS.Timeout | undefined;
   #stopping = false;
   #toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    options.attempts.on('report', (key) => {
-      this.#queue.add(key);
-      this.#live?.flush();
+    options.attempts.on('report', (key, urgent) => {
+      if (urgent) {
+        this.#queue.add(key);
+        this.#live?.flush();
+      } else {
+        this.#queue.addLater(key);
+        this.#ripening ??= setTimeout(() => this.#ripen(), PROGRESS_DELAY_MS);
+      }
     });
     options.attempts.on('remembered', (report) => {
       this.#queue.addRemembered(create(AttemptReportSchema, report));
@@ -66,8 +74,16 @@ export class Session {
   /** Says goodbye, for which the control plane has a moment; jobs go on. */
   async close(): Promise<void> {
     this.#stopping = true;
+    this.#ripen();
     await this.#live?.goodbye();
     this.#closing.abort();
+  }
+
+  #ripen(): void {
+    clearTimeout(this.#ripening);
+    this.#ripening = undefined;
+    this.#queue.ripen();
+    this.#live?.flush();
   }
 
   /** A control plane may be away for days: it is said when that begins, and then once in a while. */
