@@ -198,6 +198,13 @@ test('jobs is a table, or an array; states are checked here', async () => {
   const wrong = await galley(['jobs', '--state', 'sleeping']);
   expect(wrong.code).toBe(125);
   expect(wrong.stderr).toContain("'SLEEPING' is invalid. Known are submitted");
+  for (const words of [
+    ['jobs', '--no-color'],
+    ['--no-color', 'jobs'],
+  ]) {
+    expect((await galley(words, { terminal: { columns: 200 } })).stdout).toBe(dull.stdout);
+  }
+  expect((await galley(['jobs', '--color'])).stdout).toContain('\u001b[');
 });
 
 test('empty lists and an absent control plane say what to type', async () => {

@@ -26,7 +26,8 @@ export function addGlobalOptions(command: Command, hidden: boolean): Command {
     new Option('--json', 'print JSON: one value, an array for a list, a line per item for a stream'),
   ];
   for (const option of options) command.addOption(hidden ? option.hideHelp() : option);
-  // Its default is kept out of the values, or a command's default would override what was said before its name.
-  const noColour = new Option('--no-color', 'no colour (NO_COLOR)').default(undefined);
+  // Alone, `--no-color` would be true by default in every command and its parents, and that would overrule who says it.
+  command.addOption(new Option('--color', 'colour, wherever the output goes').hideHelp());
+  const noColour = new Option('--no-color', 'no colour (NO_COLOR)');
   return command.addOption(hidden ? noColour.hideHelp() : noColour);
 }

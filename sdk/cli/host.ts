@@ -85,7 +85,7 @@ function createSession(host: Host, options: GlobalOptions): Session & { close():
     options,
     json: options.json === true,
     connection,
-    colours: createColours(stdout.isTTY === true && options.color !== false && !env['NO_COLOR']),
+    colours: createColours(options.color ?? (stdout.isTTY === true && !env['NO_COLOR'])),
     client: () => (client ??= connect()),
     close: () => opened?.close(),
   };

@@ -67,3 +67,19 @@ test('fields without a value are left out', () => {
   ] as const;
   expect(formatFields(fields, plain)).toEqual(['A    1', 'Ccc  3']);
 });
+
+test('columns that can be spared leave a narrow terminal, the most dispensable first', () => {
+  const columns: readonly Column<Row>[] = [
+    { header: 'ID', value: ({ id }) => String(id) },
+    { header: 'CREATED', value: () => '2026-11-20 20:00:00', dispensable: 2 },
+    { header: 'QUEUE', value: () => 'default', dispensable: 1 },
+    { header: 'NAME', value: ({ name }) => name, flexible: true },
+  ];
+  const rows = [{ id: 1, name: 'a-long-name' }];
+  const header = (width: number) => formatTable(rows, columns, { width, colours: plain })[0]?.split(/ +/);
+  expect(header(80)).toEqual(['ID', 'CREATED', 'QUEUE', 'NAME']);
+  expect(header(42)).toEqual(['ID', 'CREATED', 'QUEUE', 'NAME']);
+  expect(header(41)).toEqual(['ID', 'QUEUE', 'NAME']);
+  expect(header(20)).toEqual(['ID', 'NAME']);
+  expect(header(1)).toEqual(['ID', 'NAME']);
+});

@@ -8,6 +8,8 @@ export interface Column<T> {
   readonly colour?: (row: T) => Colour | undefined;
   /** This column gives way when the terminal is narrow; others are never cut. */
   readonly flexible?: boolean;
+  /** Left out when the terminal is narrower still: the highest first. `--json` has everything. */
+  readonly dispensable?: number;
 }
 
 const GAP = '  ';
@@ -17,13 +19,19 @@ const MIN_FLEXIBLE_WIDTH = 8;
 /** Lines of a table, header first; none for no rows. */
 export function formatTable<T>(
   rows: readonly T[],
-  columns: readonly Column<T>[],
+  all: readonly Column<T>[],
   { width, colours }: { readonly width: number; readonly colours: Colours },
 ): string[] {
   if (rows.length === 0) return [];
-  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
+  const texts = all.map((column) => rows.map((row) => printable(column.value(row))));
+  const natural = all.map(({ header }, index) =>
+    (texts[index] ?? []).reduce((most, { length }) => Math.max(most, length), header.length),
+  );
+  const kept = fittingColumns(all, natural, width);
+  const columns = kept.flatMap((index) => all[index] ?? []);
+  const cells = rows.map((_, at) => kept.map((index) => texts[index]?.[at] ?? ''));
   const widths = fitWidths(
-    columns.map((column, index) => Math.max(column.header.length, ...cells.map((row) => row[index]?.length ?? 0))),
+    kept.map((index) => natural[index] ?? 0),
     columns.map((column) => column.flexible === true),
     width,
   );
@@ -58,6 +66,21 @@ export function formatFields(fields: readonly (readonly [string, string | undefi
 /** Text from jobs and nodes must not steer the terminal. */
 export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, ' ');
+}
+
+/** Places of the columns for which there is room once the flexible ones have given way. */
+function fittingColumns<T>(columns: readonly Column<T>[], natural: readonly number[], width: number): number[] {
+  const least = (index: number) => {
+    const own = natural[index] ?? 0;
+    return columns[index]?.flexible === true ? Math.min(own, MIN_FLEXIBLE_WIDTH) : own;
+  };
+  let kept = columns.map((_, index) => index);
+  for (;;) {
+    const needed = kept.reduce((sum, index) => sum + least(index) + GAP.length, -GAP.length);
+    const rank = Math.max(...kept.map((index) => columns[index]?.dispensable ?? 0));
+    if (needed <= width || rank === 0) return kept;
+    kept = kept.filter((index) => columns[index]?.dispensable !== rank);
+  }
 }
 
 function fitWidths(natural: number[], flexible: boolean[], width: number): number[] {

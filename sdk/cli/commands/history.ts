@@ -140,21 +140,25 @@ const SUM_FIELDS: readonly Field<HistorySummary>[] = [
 
 const RECORD_COLUMNS: readonly Column<AttemptRecord>[] = [
   { header: 'JOB', align: 'right', value: ({ number }) => String(number) },
-  { header: 'TRY', align: 'right', value: ({ attempt }) => String(attempt) },
+  { header: 'TRY', align: 'right', value: ({ attempt }) => String(attempt), dispensable: 2 },
   { header: 'NAME', value: ({ jobName }) => jobName, flexible: true },
-  { header: 'USER', value: ({ user }) => user },
-  { header: 'QUEUE', value: ({ jobQueue }) => jobQueue },
-  { header: 'NODE', value: ({ node }) => node },
+  { header: 'USER', value: ({ user }) => user, dispensable: 1 },
+  { header: 'QUEUE', value: ({ jobQueue }) => jobQueue, dispensable: 4 },
+  { header: 'NODE', value: ({ node }) => node, dispensable: 3 },
   { header: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
   { header: 'EXIT', align: 'right', value: formatExit },
-  { header: 'ENDED', value: ({ stoppedAtMs }) => (stoppedAtMs === undefined ? '' : formatTime(stoppedAtMs)) },
+  {
+    header: 'ENDED',
+    value: ({ stoppedAtMs }) => (stoppedAtMs === undefined ? '' : formatTime(stoppedAtMs)),
+    dispensable: 6,
+  },
   {
     header: 'TIME',
     align: 'right',
     value: ({ startedAtMs, stoppedAtMs }) =>
       startedAtMs === undefined || stoppedAtMs === undefined ? '' : formatDuration(stoppedAtMs - startedAtMs),
   },
-  { header: 'VCPU', align: 'right', value: ({ allocated }) => formatVcpus(allocated?.milliVcpu ?? 0) },
+  { header: 'VCPU', align: 'right', value: ({ allocated }) => formatVcpus(allocated?.milliVcpu ?? 0), dispensable: 5 },
   {
     header: 'CPU TIME',
     align: 'right',

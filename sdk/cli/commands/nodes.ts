@@ -11,7 +11,7 @@ import { type Column, formatTable } from '../table.ts';
 const COLUMNS: readonly Column<Node>[] = [
   { header: 'NODE', value: ({ name }) => name },
   { header: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
-  { header: 'ENVIRONMENT', value: ({ computeEnvironment }) => computeEnvironment },
+  { header: 'ENVIRONMENT', value: ({ computeEnvironment }) => computeEnvironment, dispensable: 4 },
   { header: 'JOBS', align: 'right', value: ({ runningAttempts }) => String(runningAttempts) },
   {
     header: 'VCPU',
@@ -29,12 +29,19 @@ const COLUMNS: readonly Column<Node>[] = [
     header: 'AVAILABLE',
     align: 'right',
     value: ({ usage }) => (usage === undefined ? '' : formatBytes(usage.memoryAvailableBytes)),
+    dispensable: 2,
   },
-  { header: 'LOAD', align: 'right', value: ({ usage }) => (usage === undefined ? '' : usage.load1m.toFixed(2)) },
+  {
+    header: 'LOAD',
+    align: 'right',
+    value: ({ usage }) => (usage === undefined ? '' : usage.load1m.toFixed(2)),
+    dispensable: 3,
+  },
   {
     header: 'DISK FREE',
     align: 'right',
     value: ({ usage }) => (usage === undefined ? '' : formatBytes(usage.diskFreeBytes)),
+    dispensable: 5,
   },
   { header: 'LIMITS', value: limitsText, colour: (node) => (missingLimits(node).length > 0 ? 'red' : undefined) },
   { header: 'REASON', value: ({ stateReason }) => stateReason, flexible: true },
