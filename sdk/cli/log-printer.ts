@@ -32,16 +32,28 @@ export async function printChunks(
   stream: LogStreamName,
 ): Promise<void> {
   const output: Output = stream === 'STDERR' ? session.stderr : session.stdout;
+  // What gave way step by step is one gap to whoever reads.
+  let missing = 0;
+  let why = '';
+  const tellGap = () => {
+    if (missing > 0) note(session, `galley: ${formatBytes(missing)} are missing here: ${why}`);
+    missing = 0;
+  };
   for await (const chunk of chunks) {
     if (session.json) {
       printJsonLine(session, chunkJson(chunk, stream));
       continue;
     }
     if (chunk.gapLength > 0) {
-      note(session, `galley: ${formatBytes(chunk.gapLength)} are missing here: ${chunk.gapReason}`);
+      if (chunk.gapReason !== why) tellGap();
+      missing += chunk.gapLength;
+      why = chunk.gapReason;
     }
-    if (chunk.data.byteLength > 0) await writeBytes(output, chunk.data);
+    if (chunk.data.byteLength === 0) continue;
+    tellGap();
+    await writeBytes(output, chunk.data);
   }
+  tellGap();
 }
 
 /** `text` when the bytes are UTF-8, else `base64`. */
