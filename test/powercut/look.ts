@@ -5,12 +5,17 @@ import type { Ledger } from './ledger.ts';
 /** Acknowledged submits that are repeated after each power cut. */
 const REPEATED_SUBMITS = 50;
 
+/** Of commands in one answer, which shows each twice. */
+const DESCRIBED_CHARACTERS = 1024 * 1024;
+
 /** Everything that the judge wants to see. */
 export async function look(galley: GalleyClient, ledger: Ledger): Promise<Seen> {
-  const described = (await galley.describeJobs(ledger.ids)).map(({ summary, task }) => ({
-    ...seenJob(summary),
-    command: task?.command ?? [],
-  }));
+  const described: Seen['described'][number][] = [];
+  for (const ids of slices(ledger)) {
+    for (const { summary, task } of await galley.describeJobs(ids)) {
+      described.push({ ...seenJob(summary), command: task?.command ?? [] });
+    }
+  }
   const listed: SeenJob[] = [];
   for await (const summary of galley.listJobs()) listed.push(seenJob(summary));
   const status = await galley.getClusterStatus();
@@ -20,6 +25,22 @@ export async function look(galley: GalleyClient, ledger: Ledger): Promise<Seen> 
     pauses: status.pauses.map(({ cause }) => String(cause)),
     liveJobs: status.liveJobs.reduce((sum, count) => sum + count, 0),
   };
+}
+
+/** Ids of jobs that one call describes, by the size of their commands. */
+function* slices(ledger: Ledger): Generator<string[]> {
+  let ids: string[] = [];
+  let characters = 0;
+  for (const { request } of ledger.entries) {
+    ids.push(request.jobId);
+    characters += (request.command ?? []).join('').length;
+    if (characters > DESCRIBED_CHARACTERS) {
+      yield ids;
+      ids = [];
+      characters = 0;
+    }
+  }
+  if (ids.length > 0) yield ids;
 }
 
 function seenJob({ jobId, number, jobName, state }: SeenJob): SeenJob {

@@ -4,16 +4,17 @@
  * outside were told (`ledger.ts`) is compared with what is there when the guest is up again (`judge.ts`). Without sync
  * the same comparison must find a loss, or it would prove nothing either.
  *
- * Takes about two minutes. The last line is `N passed, N failed`. Names of parts as arguments run only these;
+ * Takes about three minutes. The last line is `N passed, N failed`. Names of parts as arguments run only these;
  * GALLEY_POWERCUT_SEED repeats a run's choices.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seededRandom } from '../harness/random.ts';
 import { Report } from './report.ts';
 import { prepareSite } from './site.ts';
 import { requireTools } from './tools.ts';
+import { runWhileCompacting } from './while-compacting.ts';
 import { runWithAgent } from './with-agent.ts';
 import { runWithSync } from './with-sync.ts';
 import { runWithoutSync } from './without-sync.ts';
@@ -22,13 +23,19 @@ const SEED_ENVIRONMENT = 'GALLEY_POWERCUT_SEED';
 
 const PARTS = new Map([
   ['with-sync', runWithSync],
+  ['while-compacting', runWhileCompacting],
   ['with-agent', runWithAgent],
   ['without-sync', runWithoutSync],
 ]);
 
 const seed = Number(process.env[SEED_ENVIRONMENT] ?? Math.floor(Math.random() * 2 ** 32));
 const report = new Report();
-const work = await mkdtemp(join(tmpdir(), 'galley-powercut-'));
+const work = mkdtempSync(join(tmpdir(), 'galley-powercut-'));
+process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+// Guests end with this process only when it ends in an orderly way.
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
+
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !PARTS.has(name));
 
@@ -42,18 +49,14 @@ async function attempt<T>(name: string, act: () => Promise<T>): Promise<T | unde
   }
 }
 
-try {
-  console.log(`${SEED_ENVIRONMENT}=${seed}`);
-  const site = await attempt('the guest', async () => {
-    if (unknown.length > 0) throw new Error(`parts are ${[...PARTS.keys()].join(', ')}; got ${unknown.join(', ')}`);
-    await requireTools();
-    return await prepareSite(work);
-  });
-  for (const [name, run] of PARTS) {
-    if (site === undefined || (asked.length > 0 && !asked.includes(name))) continue;
-    await attempt(name, () => run(site, report, seededRandom(seed)));
-  }
-} finally {
-  await rm(work, { recursive: true, force: true });
+console.log(`${SEED_ENVIRONMENT}=${seed}`);
+const site = await attempt('the guest', async () => {
+  if (unknown.length > 0) throw new Error(`parts are ${[...PARTS.keys()].join(', ')}; got ${unknown.join(', ')}`);
+  await requireTools();
+  return await prepareSite(work);
+});
+for (const [name, run] of PARTS) {
+  if (site === undefined || (asked.length > 0 && !asked.includes(name))) continue;
+  await attempt(name, () => run(site, report, seededRandom(seed)));
 }
 process.exitCode = report.finish();

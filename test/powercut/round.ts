@@ -10,7 +10,7 @@ import type { PoweredMachine } from './site.ts';
 const FEWEST_ACKNOWLEDGEMENTS = 50;
 const MOST_ACKNOWLEDGEMENTS = 1_500;
 
-const LONGEST_LOAD_MS = 90_000;
+const LONGEST_LOAD_MS = 240_000;
 
 /**
  * Load on a machine that is on, until its power is cut: in the very moment in which an acknowledgement arrives, which is

@@ -14,7 +14,7 @@ const CACHE = fileURLToPath(new URL('../../node_modules/.cache/galley-powercut',
 const DATA_DISK_BYTES = 1024 * 1024 * 1024;
 
 /** Emulated machines are slow, and nothing here waits for a call that cannot be answered. */
-const CALL_TIMEOUT_MS = 60_000;
+const CALL_TIMEOUT_MS = 120_000;
 
 /** What all machines of a run have in common. */
 export interface Site {
