@@ -50,7 +50,12 @@ export class DefinitionCache {
   forNewJob(view: CoreView, account: string, text: string): CompiledDefinition {
     const { name, revision } = parseDefinitionRef(text);
     const found = view.definition(account, name, revision);
-    if (found === undefined) throw notFound('job_definition', `job definition ${quoted(text || DEFAULT_DEFINITION)}`);
+    if (found === undefined) {
+      if (revision !== undefined) throw notFound('job_definition', `job definition ${quoted(text)}`);
+      const named = quoted(text || DEFAULT_DEFINITION);
+      const description = `job definition ${named} does not exist, or has no active revision`;
+      throw new ApiError('NOT_FOUND', description, { violations: [{ field: 'job_definition', description }] });
+    }
     if (!found.active) {
       const description = `job definition ${quoted(text)} was deregistered and takes no new jobs`;
       throw new ApiError('FAILED_PRECONDITION', description, {

@@ -124,6 +124,10 @@ describe('a job from submission to its end', () => {
     cluster.report(placed[0] as PlaceOutput, 'ended');
     cluster.step();
     expect(cluster.placements().map(({ number }) => number)).toEqual([3]);
+    cluster.accept(newJob(4, { requirements: { ...requirements, named: [{ name: 'gpu', count: 3 }] } }));
+    expect(cluster.core.view.blockers(testId(4))).toMatchObject([
+      { code: 'no_node_large_enough', message: expect.stringMatching(/3 gpu; the most .* 8 vCPU, 8192 MiB, 2 gpu$/) },
+    ]);
   });
 });
 
@@ -353,6 +357,13 @@ describe('nodes that fall silent', () => {
     cluster.report(placement, 'ended');
     cluster.step();
     expect(cluster.core.view.node('default', 'n1')?.state).toBe(NodeState.drained);
+    cluster.accept(newJob(9));
+    expect(cluster.core.view.blockers(testId(9))).toMatchObject([
+      {
+        code: 'no_ready_node',
+        message: 'the one node that could run it takes no placements now: node "n1" is drained (new disk)',
+      },
+    ]);
     cluster.apply({ kind: 'undrainNode', account: 'default', node: 'n1' });
     cluster.step();
     expect(first(cluster).number).toBe(2);

@@ -1,11 +1,15 @@
 import { pauses } from './cluster.ts';
 import { queueOf } from './jobs/transition.ts';
 import { placeableMemory, takesFeatures, takesPlacements } from './nodes/capacity.ts';
+import { stateReason } from './nodes/node-state.ts';
 import { findNode } from './scheduler/pass.ts';
 import type { CoreState, Node, Queue } from './state.ts';
 import { JobFlag, NONE } from './tables/job-table.ts';
-import { JobState, type NodeOffer, type Requirements } from './types.ts';
+import { JobState, type NodeOffer, NodeState, type Requirements } from './types.ts';
 import type { BlockerView } from './view.ts';
+
+/** Reasons of nodes that are told, of however many there are. */
+const MAX_REASONS = 5;
 
 /** Every condition that keeps a job from starting now, found by the functions that place it. Empty when it runs. */
 export function blockersOf(core: CoreState, row: number): BlockerView[] {
@@ -46,19 +50,18 @@ function explainCapacity(core: CoreState, row: number): BlockerView | undefined 
   if (!nodes.some((node) => couldEver(node.offer, requirements))) {
     return {
       code: 'no_node_large_enough',
-      message: `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue. ${describeNeed(requirements)}; ${describeLargest(nodes)}`,
+      message: `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue. ${describeNeed(requirements)}; ${describeLargest(nodes, requirements)}`,
     };
   }
   const serial = core.classes.serial[cls] as number;
   const usable = nodes.filter((node) => couldEver(node.offer, requirements));
   const taking = usable.filter((node) => takesPlacements(node) && !node.rejections.has(serial));
   if (taking.length === 0) {
-    const reasons = new Set(usable.flatMap((node) => node.rejections.get(serial)?.reason ?? []));
-    const why = reasons.size > 0 ? `: ${[...reasons].join('; ')}` : '';
-    return {
-      code: 'no_ready_node',
-      message: `none of the ${usable.length} nodes that could run it takes placements now${why}`,
-    };
+    const reasons = new Set(usable.map((node) => node.rejections.get(serial)?.reason ?? describeState(node)));
+    const why = [...reasons].slice(0, MAX_REASONS).join('; ');
+    const nodes = usable.length === 1 ? 'the one node' : `none of the ${usable.length} nodes`;
+    const takes = usable.length === 1 ? 'takes no placements' : 'takes placements';
+    return { code: 'no_ready_node', message: `${nodes} that could run it ${takes} now: ${why}` };
   }
   return {
     code: 'capacity',
@@ -91,10 +94,24 @@ function describeNeed({ milliVcpu, memoryBytes, named, features }: Requirements)
   return `it needs ${[`${milliVcpu / 1000} vCPU`, mebibytes(memoryBytes), ...extra].join(', ')}`;
 }
 
-function describeLargest(nodes: readonly Node[]): string {
+/** Why a node that is large enough gets nothing. */
+function describeState(node: Node): string {
+  const name = Object.entries(NodeState).find(([, state]) => state === node.state)?.[0] ?? 'not ready';
+  if (name === 'ready') return `node "${node.name}" has as many unanswered placements as it takes`;
+  const reason = stateReason(node);
+  return `node "${node.name}" is ${name}${reason === '' ? '' : ` (${reason})`}`;
+}
+
+function describeLargest(nodes: readonly Node[], { named }: Requirements): string {
   const vcpu = Math.max(...nodes.map((node) => node.offer.milliVcpu));
   const memory = Math.max(...nodes.map((node) => node.offer.memoryBytes));
-  return `the most that a node offers is ${vcpu / 1000} vCPU and ${mebibytes(memory)}`;
+  const extra = named.map(({ name }) => {
+    const most = Math.max(
+      ...nodes.map((node) => node.offer.named.find((offered) => offered.name === name)?.count ?? 0),
+    );
+    return `${most} ${name}`;
+  });
+  return `the most that a node offers is ${[`${vcpu / 1000} vCPU`, mebibytes(memory), ...extra].join(', ')}`;
 }
 
 function nearest(nodes: readonly Node[], requirements: Requirements): string {
