@@ -24,7 +24,6 @@ export interface TaskOptions {
   readonly named?: Readonly<Record<string, number>>;
   readonly env?: Readonly<Record<string, string>>;
   readonly user?: string;
-  readonly group?: readonly string[];
   readonly workdir?: string;
   readonly separateStreams?: boolean;
   readonly stopGrace?: number;
@@ -58,7 +57,6 @@ export function addTaskOptions(command: Command, env: NodeJS.ProcessEnv): Comman
     .option('--named <name=count>', 'named resource, as gpu=1; may be repeated', collectCounts)
     .option('--env <name=value>', 'environment variable; NAME alone passes its value here', collectEnvironment(env))
     .option('--user <login>', 'whom it runs as on the node (default: you)')
-    .option('--group <name>', 'group beside those of the user; may be repeated', collectList)
     .option('--workdir <directory>', 'absolute path on the node (default: home of the user)')
     .option('--separate-streams', 'stdout and stderr as two logs instead of one in the order written')
     .option('--stop-grace <duration>', 'between SIGTERM and SIGKILL when stopped (default: 30s)', parseSeconds)
@@ -119,7 +117,7 @@ type TaskAndPolicy = TaskRequest &
   Pick<JobRequest, 'attempts' | 'evaluateOnExit' | 'timeoutSeconds' | 'parameters' | 'tags'>;
 
 export function toTaskRequest(options: TaskOptions, command: readonly string[]): TaskAndPolicy {
-  const { cpus, memory, swap, pids, named, env, user, group, workdir, separateStreams } = options;
+  const { cpus, memory, swap, pids, named, env, user, workdir, separateStreams } = options;
   const { stopGrace, timeout, retries, evaluateOnExit, param, tag } = options;
   const resources = {
     ...(cpus === undefined ? {} : { vcpus: cpus }),
@@ -133,7 +131,6 @@ export function toTaskRequest(options: TaskOptions, command: readonly string[]):
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
     ...(env === undefined ? {} : { environment: env }),
     ...(user === undefined ? {} : { user }),
-    ...(group === undefined ? {} : { groups: group }),
     ...(workdir === undefined ? {} : { workingDirectory: workdir }),
     ...(separateStreams === undefined ? {} : { separateStreams }),
     ...(stopGrace === undefined ? {} : { stopGraceSeconds: stopGrace }),
