@@ -19,7 +19,6 @@ const NODE_READY_MS = 30_000;
 export class Galley {
   readonly dataDirectory: string;
   readonly #context: BenchContext;
-  readonly #incarnations: string[] = [];
   readonly #clients: GalleyClient[] = [];
   #server: ProbedProcess | undefined;
   #agent: ProbedProcess | undefined;
@@ -61,8 +60,7 @@ export class Galley {
       const node = await client.getNode('bench').catch(() => undefined);
       return node?.connected === true && node.state === 'READY' ? node : undefined;
     };
-    const node = await eventually('the node is ready', ready, NODE_READY_MS);
-    this.#incarnations.push(node.incarnation);
+    await eventually('the node is ready', ready, NODE_READY_MS);
   }
 
   /** For the command line. */
@@ -107,7 +105,7 @@ export class Galley {
       await this.#agent?.stop();
       await this.#server?.stop();
     } finally {
-      await clearLeftovers(this.#context.directory, this.#incarnations);
+      await clearLeftovers(this.#context.directory);
     }
   }
 }
