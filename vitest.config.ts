@@ -7,8 +7,7 @@ const MAX_WORKERS = 2;
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
-    // Tests that boot a guest take minutes and have scripts of their own (npm run test:powercut).
-    exclude: ['**/node_modules/**', '**/dist/**', '**/.tsbuild/**', 'third_party/**', '**/*.qemu.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**', '**/.tsbuild/**', 'third_party/**'],
     pool: 'forks',
     maxWorkers: Math.min(MAX_WORKERS, availableParallelism()),
     testTimeout: 30_000,
