@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { compileOptions, resolveDataDirectory } from '../../options.ts';
 import { removeRecord, writeRecord } from '../daemon-record.ts';
@@ -9,6 +10,12 @@ import type { Host } from '../host.ts';
 import { note } from '../output.ts';
 import { collectCounts, collectPairs, parseCpus, parseInteger, parseSize } from '../parse.ts';
 import { serveUntilSignal } from '../serve.ts';
+
+/**
+ * The young generation keeps its first size (1 MiB a half) instead of growing to 32 MiB in a burst of jobs and staying there:
+ * measured over 4,000 `true` jobs, 106 MiB resident instead of 146. Unlike `--max-semi-space-size` it works in a running process.
+ */
+const SMALL_YOUNG_GENERATION = '--semi-space-growth-factor=1';
 
 interface AgentCommandOptions {
   readonly name?: string;
@@ -41,6 +48,7 @@ export function agentCommand(host: Host): Command {
         throw new CliError(`an agent needs a token for ${address}`, ['GALLEY_TOKEN=... galley agent', 'galley up']);
       }
       const dataDirectory = resolveDataDirectory(session.connection);
+      setFlagsFromString(SMALL_YOUNG_GENERATION);
       const { runAgent } = await loadAgent();
       const agent = await runAgent({
         address,
