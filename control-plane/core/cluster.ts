@@ -38,6 +38,7 @@ export function resumeScheduling(core: CoreState, input: ResumeScheduling): Repl
 /** What was committed after this state is lost: nothing is placed until every known node has said what it holds. */
 export function startEpoch(core: CoreState): void {
   core.awaitedNodes = new Set([...core.nodes.entries()].filter(([, node]) => !node.off).map(([key]) => key));
-  const nextNumber = core.cluster.nextNumber + EPOCH_NUMBER_GAP;
-  updateCluster(core, { awaitedNodes: [...core.awaitedNodes], nextNumber });
+  const lostNumbersFrom = core.cluster.nextNumber;
+  const nextNumber = lostNumbersFrom + EPOCH_NUMBER_GAP;
+  updateCluster(core, { awaitedNodes: [...core.awaitedNodes], nextNumber, lostNumbersFrom });
 }

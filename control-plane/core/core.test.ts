@@ -402,15 +402,21 @@ describe('a restored backup', () => {
       attemptReport(two, 'running'),
       attemptReport(three, 'running'),
     ];
+    // Of two jobs that the backup does not know, one is long forgotten and one was lost with the state.
+    const older = attemptReport({ ...three, jobId: testId(98), number: 1 }, 'ended');
+    const lost = attemptReport({ ...three, jobId: testId(99), number: 4 }, 'ended');
+    attempts.push(older, lost);
     const { session } = cluster.connect('n1', { watermark: 3, attempts });
     const outputs = cluster.step();
     expect(outputs.filter(({ kind }) => kind === 'place' || kind === 'stop')).toEqual([]);
     expect(cluster.ended(1)).toMatchObject({ state: JobState.succeeded, attempts: 1 });
     expect(cluster.core.view.job(testId(2))).toMatchObject({ state: JobState.running, attempt: 1, node: 'n1' });
-    expect(cluster.core.view.node('default', 'n1')?.orphans).toMatchObject([{ attempt: 1, running: true }]);
+    const orphans = () => cluster.core.view.node('default', 'n1')?.orphans;
+    const over = { jobId: testId(99), attempt: 1, running: false };
+    expect(orphans()).toMatchObject([{ jobId: testId(3), attempt: 1, running: true }, over]);
     expect(cluster.core.view.status()).toMatchObject({ awaitedNodes: [], adoptedAttempts: 2 });
     cluster.report({ ...three, session }, 'ended', EXITED_0);
-    expect(cluster.core.view.node('default', 'n1')?.orphans).toMatchObject([{ attempt: 1, running: false }]);
+    expect(orphans()).toMatchObject([{ jobId: testId(3), attempt: 1, running: false }, over]);
     // The number of the job that was lost is never given to another.
     expect(cluster.accept(newJob(4))).toBeGreaterThan(three.number);
   });

@@ -1,6 +1,11 @@
 import { endAttempt, loseAttempt, takeBack } from '../jobs/attempt-end.ts';
 import { markDirty, setState } from '../jobs/transition.ts';
-import { MAX_ORPHANS_PER_NODE, MAX_REJECTION_BACKOFF_MS, MIN_REJECTION_BACKOFF_MS } from '../limits.ts';
+import {
+  EPOCH_NUMBER_GAP,
+  MAX_ORPHANS_PER_NODE,
+  MAX_REJECTION_BACKOFF_MS,
+  MIN_REJECTION_BACKOFF_MS,
+} from '../limits.ts';
 import { addPlaced } from '../scheduler/pass.ts';
 import { removeReady } from '../scheduler/queueing.ts';
 import { type CoreState, emit, type Node, type Placed, updateCluster } from '../state.ts';
@@ -33,7 +38,8 @@ export function applyReport(core: CoreState, node: Node, report: AttemptReport):
     return over;
   }
   if (over) endOrphan(node, report);
-  else addOrphan(core, node, report);
+  // What is over and unknown is mostly an old job, forgotten in order; a number says which the last epoch change lost.
+  if (!over || (report.phase === 'ended' && isLostNumber(core, report.jobNumber))) addOrphan(core, node, report);
   return over;
 }
 
@@ -131,9 +137,14 @@ function adopt(core: CoreState, node: Node, row: number, report: AttemptReport):
   advance(core, placed, report);
 }
 
+function isLostNumber({ cluster }: CoreState, number: number): boolean {
+  const from = cluster.lostNumbersFrom;
+  return from !== undefined && number >= from && number < from + EPOCH_NUMBER_GAP;
+}
+
 function addOrphan(core: CoreState, node: Node, report: AttemptReport): void {
   if (node.orphans.length >= MAX_ORPHANS_PER_NODE) return;
-  const startedAtMs = core.wallMs - report.ageMs;
+  const startedAtMs = core.wallMs - report.ageMs - report.runDurationMs;
   const { jobId, attempt, jobName } = report;
   const known = node.orphans.some(
     (o) => o.attempt === attempt && ghostKey(o.jobId, attempt) === ghostKey(jobId, attempt),

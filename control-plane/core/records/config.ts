@@ -62,6 +62,8 @@ export interface ClusterRecord {
   readonly pause: { readonly reason: string; readonly sinceMs: number } | undefined;
   /** After an epoch change: nodes that have not reported since. */
   readonly awaitedNodes: readonly string[];
+  /** Numbers from here to `EPOCH_NUMBER_GAP` further may have been given to jobs that the last epoch change lost. */
+  readonly lostNumbersFrom?: number;
   readonly endedJobs: number;
   readonly adoptedAttempts: number;
   /** Restored and not resumed yet. */

@@ -8,6 +8,9 @@ import { formatFields } from '../table.ts';
 
 const LIVE_STATES = ['submitted', 'pending', 'runnable', 'starting', 'running'] as const;
 
+/** Orphans on the screen. */
+const SHOWN_ORPHANS = 20;
+
 export function statusCommand(host: Host): Command {
   const command = leaf('status', 'one screen about the cluster');
   return command.action(() =>
@@ -22,11 +25,13 @@ export function statusCommand(host: Host): Command {
       for (const { cause, message } of status.pauses) {
         print(session, session.colours('yellow', `Paused (${cause?.toLowerCase() ?? 'unknown'}): ${message}`));
       }
-      for (const { node, orphan } of status.orphans) {
+      for (const { node, orphan } of status.orphans.slice(0, SHOWN_ORPHANS)) {
         if (orphan === undefined) continue;
         const what = `${orphan.jobName} ${orphan.jobId} attempt ${orphan.attempt}`;
         print(session, `Orphan on ${node}: ${what}${orphan.running ? ', running' : ', ended'}`);
       }
+      const more = status.orphans.length - SHOWN_ORPHANS;
+      if (more > 0) note(session, `${count(more, 'orphan')} more; all of them: galley status --json`);
       suggest(session, status);
       return 0;
     }),
