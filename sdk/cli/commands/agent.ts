@@ -62,12 +62,14 @@ export function agentCommand(host: Host): Command {
         reserve: toReserve(options),
         ...(options.allowUnlimited === true ? { allowUnlimited: true } : {}),
       });
-      writeRecord(dataDirectory, 'agent', { nodeName: agent.nodeName });
+      // With a state directory of its own it is not the one that `up` and `down` of this data directory mean.
+      const isOfDataDirectory = options.stateDir === undefined;
+      if (isOfDataDirectory) writeRecord(dataDirectory, 'agent', { nodeName: agent.nodeName });
       note(session, `galley: node ${agent.nodeName} serves ${address}`);
       try {
         return await serveUntilSignal(session, agent);
       } finally {
-        removeRecord(dataDirectory, 'agent');
+        if (isOfDataDirectory) removeRecord(dataDirectory, 'agent');
       }
     }),
   );

@@ -8,6 +8,8 @@ import { formatFields } from '../table.ts';
 
 const LIVE_STATES = ['submitted', 'pending', 'runnable', 'starting', 'running'] as const;
 
+/** Who asks how things stand wants to hear soon that nobody answers. */
+const ANSWER_MS = 5_000;
 /** Orphans on the screen. */
 const SHOWN_ORPHANS = 20;
 
@@ -16,7 +18,7 @@ export function statusCommand(host: Host): Command {
   return command.action(() =>
     host.run(command, async (session) => {
       const client = await session.client();
-      const status = await client.getClusterStatus();
+      const status = await client.getClusterStatus({ timeoutMs: ANSWER_MS });
       if (session.json) {
         printJson(session, status);
         return 0;
