@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DaemonKind, type DaemonRecord, isAlive } from './daemon-record.ts';
@@ -37,16 +37,52 @@ export function startDaemon(
   mkdirSync(join(dataDirectory, 'log'), { recursive: true, mode: 0o700 });
   const logFile = logPath(dataDirectory, kind);
   const log = openSync(logFile, 'a', 0o600);
+  const nothing = openSync('/dev/null', 'r+');
   try {
     const logStart = statSync(logFile).size;
     const [program = '', ...rest] = words;
-    const child = spawn(program, rest, { detached: true, cwd: '/', env, stdio: ['ignore', log, log] });
+    const stdio: ('ignore' | number)[] = ['ignore', log, log];
+    for (const descriptor of inheritedDescriptors()) {
+      while (stdio.length < descriptor) stdio.push('ignore');
+      stdio[descriptor] = nothing;
+    }
+    const child = spawn(program, rest, { detached: true, cwd: '/', env, stdio });
     // A program that cannot be executed shows as an exit, which whoever waits for the daemon sees.
     child.on('error', () => undefined);
     child.unref();
     return { child, kind, logFile, logStart };
   } finally {
     closeSync(log);
+    closeSync(nothing);
+  }
+}
+
+const CLOSE_ON_EXEC = 0o2000000;
+/** Higher ones are nobody's habit, and each number below costs an entry. */
+const MAX_DESCRIPTOR = 1023;
+
+/**
+ * What whoever ran this command had open and handed on: a lock of flock(1), a pipe that somebody reads to its end. A daemon
+ * would hold it for as long as it lives. Node marks its own descriptors so that they end here.
+ */
+function inheritedDescriptors(): number[] {
+  try {
+    return readdirSync('/proc/self/fdinfo')
+      .map(Number)
+      .filter((descriptor) => descriptor > 2 && descriptor <= MAX_DESCRIPTOR && !closesOnExec(descriptor))
+      .sort((a, b) => a - b);
+  } catch {
+    return [];
+  }
+}
+
+function closesOnExec(descriptor: number): boolean {
+  try {
+    const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'))?.[1];
+    return (Number.parseInt(flags ?? '', 8) & CLOSE_ON_EXEC) !== 0;
+  } catch {
+    // The one that listed them.
+    return true;
   }
 }
 
