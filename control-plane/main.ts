@@ -47,6 +47,7 @@ import { placementResolver } from './server/placements.ts';
 import { Retention } from './server/retention.ts';
 import { VERSION } from './server/version.ts';
 import type { LevelStore, LevelStoreOptions } from './store/level-store.ts';
+import { EventLog } from './turn/event-log.ts';
 import { loadCore } from './turn/load.ts';
 import { TurnLoop } from './turn/turn-loop.ts';
 import { JobWatcher } from './turn/watch.ts';
@@ -188,7 +189,13 @@ async function start(
   stack.defer(() => agents.close());
 
   const running = new Control(stack, turns);
-  const parts: ApiParts = { turns, watcher: new JobWatcher(turns), logs, nodes: agents.directory };
+  const parts: ApiParts = {
+    turns,
+    watcher: new JobWatcher(turns),
+    events: new EventLog(turns),
+    logs,
+    nodes: agents.directory,
+  };
   registerServices([grpc, http], parts);
   grpc.register(AgentService, agents.handlers);
   const shutdown = () => void running.close();
@@ -214,7 +221,7 @@ function registerServices(planes: readonly (GrpcServer | HttpServer)[], parts: A
   const environments = createComputeEnvironmentService(parts);
   const nodes = createNodeService(parts);
   const logs = createLogService(parts);
-  const events = createEventService();
+  const events = createEventService(parts);
   const history = createHistoryService(parts);
   const encodedJobs = createEncodedJobService(parts);
   for (const plane of planes) {

@@ -4,7 +4,7 @@ export { connectGalley, type GalleyClient } from './client.ts';
 export type { JobDefinitionRequest } from './definitions.ts';
 export type { ComputeEnvironmentSettings } from './environments.ts';
 export { type FieldViolation, GalleyError, type GalleyErrorCode } from './errors.ts';
-export type { EventOptions, GalleyEvent } from './events.ts';
+export type { EventOptions, GalleyEvent, Position } from './events.ts';
 export type { HistoryFilter, HistoryGroupName } from './history.ts';
 export type { CancelOptions, JobFilter } from './jobs.ts';
 export type { FollowLogOptions, LogChunk, LogPage, LogSelection, LogStreamName, ReadLogOptions } from './logs.ts';

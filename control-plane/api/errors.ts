@@ -32,6 +32,7 @@ export type ApiErrorCode =
  * | `NOT_BUILT` | the contract reserves it, this version does not have it | leave the field out |
  * | `AMBIGUOUS` | an id's prefix fits several jobs | give more digits |
  * | `STALE_FACTS` | the command waited too long behind others; nothing was done | ask again |
+ * | `CURSOR_EXPIRED` | events after this position are not remembered any more | read the position, list, subscribe after it |
  * | `VERSION_MISMATCH` | somebody else changed the resource since it was read | read it again |
  */
 export type ApiErrorReason =
@@ -41,6 +42,7 @@ export type ApiErrorReason =
   | 'NOT_BUILT'
   | 'AMBIGUOUS'
   | 'STALE_FACTS'
+  | 'CURSOR_EXPIRED'
   | 'VERSION_MISMATCH';
 
 export interface ApiErrorDetails {
@@ -135,6 +137,8 @@ function fromTurnError(cause: TurnError): ApiError {
       });
     case 'OVERLOADED':
       return new ApiError('RESOURCE_EXHAUSTED', cause.message, { reason: 'OVERLOADED', cause });
+    case 'EXPIRED':
+      return new ApiError('OUT_OF_RANGE', cause.message, { reason: 'CURSOR_EXPIRED', cause });
     case 'UNAVAILABLE':
     case 'CLOSED':
       return new ApiError('UNAVAILABLE', cause.message, { reason: 'STORE_UNAVAILABLE', cause });

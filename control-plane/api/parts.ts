@@ -1,5 +1,6 @@
 import type { Inventory, NodeUsage } from '@galley/proto';
 import type { LogStore } from '../logs/log-store.ts';
+import type { EventLog } from '../turn/event-log.ts';
 import type { Turns } from '../turn/turns.ts';
 import type { JobWatcher } from '../turn/watch.ts';
 
@@ -21,6 +22,7 @@ export interface NodeDirectory {
 export interface ApiParts {
   readonly turns: Turns;
   readonly watcher: Pick<JobWatcher, 'watch'>;
+  readonly events: Pick<EventLog, 'subscribe'>;
   readonly logs: LogStore;
   readonly nodes: NodeDirectory;
 }

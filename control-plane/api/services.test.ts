@@ -23,7 +23,6 @@ import {
 } from '@galley/proto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createComputeEnvironmentService } from './compute-environment-service.ts';
-import { createEventService } from './event-service.ts';
 import { createJobDefinitionService } from './job-definition-service.ts';
 import { createJobQueueService } from './job-queue-service.ts';
 import { createJobService } from './job-service.ts';
@@ -222,14 +221,5 @@ describe('nodes', () => {
     await expect(service.getNode(create(GetNodeRequestSchema, { name: 'x' }), call())).rejects.toMatchObject({
       message: 'node "x" does not exist',
     });
-  });
-});
-
-describe('events', () => {
-  it('are named as not built', async () => {
-    const stream = createEventService()
-      .subscribeEvents({} as never, call())
-      [Symbol.asyncIterator]();
-    await expect(stream.next()).rejects.toMatchObject({ code: 'UNIMPLEMENTED', reason: 'NOT_BUILT' });
   });
 });

@@ -509,6 +509,8 @@ export interface JobChanged {
   readonly kind: 'jobChanged';
   readonly row: number;
   readonly number: number;
+  readonly account: string;
+  readonly queue: string;
   readonly from: JobState;
   readonly to: JobState;
 }

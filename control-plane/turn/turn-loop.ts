@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Input, NewJob, Output, Replies, Reply } from '../core/types.ts';
 import type { CoreView } from '../core/view.ts';
-import type { Store } from '../store/store.ts';
+import type { Position, Store } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
 import { Arrivals, inputBytes, overloaded, type Waiting } from './arrivals.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -28,8 +28,11 @@ export interface TurnListener {
   submitted?(jobs: readonly NewJob[], replies: Replies['submitJobs']): void;
   /** Right after a turn was applied and before it is durable: rows that the outputs name are valid now. */
   applied?(outputs: readonly Output[], view: CoreView): void;
-  /** The turn is durable: its outputs may leave. In the order of the turns. */
-  released?(outputs: readonly Output[], view: CoreView): void;
+  /**
+   * The turn is durable: its outputs may leave. In the order of the turns. `position` is where the store's history stands
+   * with it; a turn that had nothing to write has the position of the one before.
+   */
+  released?(outputs: readonly Output[], view: CoreView, position: Position): void;
   /** What was applied and not released is void: a commit failed. A new core is being loaded. */
   lost?(): void;
   /** The new core stands. */
@@ -340,11 +343,12 @@ export class TurnLoop implements Turns {
   }
 
   #release(turn: Turn, taken: TakenTurn): void {
-    const { core } = this.#state;
+    const { core, store } = this.#state;
+    const position = taken.changes.length === 0 ? store.position : taken.position;
     this.#inFlight = undefined;
     this.#failedCores = 0;
     for (const waiting of turn.waiting) waiting.release();
-    this.#tell((listener) => listener.released?.(taken.outputs, core.view));
+    this.#tell((listener) => listener.released?.(taken.outputs, core.view, position));
     try {
       core.turnDurable(taken.turn);
     } catch (error) {

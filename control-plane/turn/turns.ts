@@ -24,7 +24,8 @@ export interface Turns {
   readonly store: Store;
 }
 
-export type TurnErrorCode = 'OUTCOME_UNKNOWN' | 'OVERLOADED' | 'UNAVAILABLE' | 'CLOSED';
+/** `EXPIRED`: what was asked for lies before what is remembered (`event-log.ts`). */
+export type TurnErrorCode = 'OUTCOME_UNKNOWN' | 'OVERLOADED' | 'UNAVAILABLE' | 'CLOSED' | 'EXPIRED';
 
 export class TurnError extends Error {
   override readonly name = 'TurnError';

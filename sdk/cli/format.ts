@@ -1,3 +1,4 @@
+import type { Position } from '../events.ts';
 import type { JobDefinition, JobSummary, Resources } from '../types.ts';
 
 type RetryStrategy = NonNullable<JobDefinition['retryStrategy']>;
@@ -41,6 +42,11 @@ export function formatTime(ms: number): string {
   const two = (value: number) => String(value).padStart(2, '0');
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** `1.2345`: epoch and sequence. */
+export function formatPosition({ epoch, sequence }: Position): string {
+  return `${epoch}.${sequence}`;
 }
 
 /** `1 vCPU, 512 MiB, 1 gpu`. */

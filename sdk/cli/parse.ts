@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import type { Position } from '../events.ts';
 import type { ExitRule } from '../submit-request.ts';
 
 // Values of options. Commander puts the option and the value received before these sentences.
@@ -83,6 +84,13 @@ export function parseSince(text: string, nowMs = Date.now()): number {
     return Math.round(nowMs - parseDuration(trimmed));
   }
   throw new InvalidArgumentError('A time looks like 7d (so long ago), 2026-11-20 or 2026-11-20T14:00.');
+}
+
+/** A place in the history of the control plane: `1.2345`, epoch and sequence. */
+export function parsePosition(text: string): Position {
+  const match = /^(\d{1,15})\.(\d{1,15})$/.exec(text.trim());
+  if (match !== null) return { epoch: Number(match[1]), sequence: Number(match[2]) };
+  throw new InvalidArgumentError('A position looks like 1.2345: epoch and sequence, as `galley events` prints it.');
 }
 
 /** A whole number between two bounds. */

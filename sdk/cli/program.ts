@@ -7,6 +7,7 @@ import { definitionCommand } from './commands/definition.ts';
 import { demoCommand } from './commands/demo.ts';
 import { downCommand } from './commands/down.ts';
 import { environmentCommand } from './commands/environment.ts';
+import { eventsCommand } from './commands/events.ts';
 import { historyCommand } from './commands/history.ts';
 import { jobCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
@@ -36,7 +37,7 @@ Exit codes: 0 done; run and wait exit as the job, 128+n when signal n ended it; 
 
 const GROUPS: readonly (readonly [string, readonly ((host: Host) => Command)[]])[] = [
   ['Jobs:', [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand]],
-  ['Cluster:', [statusCommand, nodesCommand, nodeCommand, pauseCommand, resumeCommand, historyCommand]],
+  ['Cluster:', [statusCommand, nodesCommand, nodeCommand, eventsCommand, pauseCommand, resumeCommand, historyCommand]],
   ['Resources:', [queueCommand, environmentCommand, definitionCommand]],
   ['This machine:', [upCommand, downCommand, serverCommand, agentCommand, backupCommand, restoreCommand]],
   ['Other:', [demoCommand, versionCommand]],

@@ -9,6 +9,7 @@ import { type AttemptOutcome, type AttemptReport, EndCause, type PlaceOutput } f
 import { SegmentLogStore } from '../../logs/segment-log-store.ts';
 import type { CallContext } from '../../server/handler.ts';
 import { MemoryDisk, openMemoryStore } from '../../store/memory-store.ts';
+import { EventLog } from '../../turn/event-log.ts';
 import { loadCore } from '../../turn/load.ts';
 import { TurnLoop } from '../../turn/turn-loop.ts';
 import { JobWatcher } from '../../turn/watch.ts';
@@ -55,6 +56,7 @@ export async function startCluster(sync: () => Promise<void> = async () => {}): 
     turns,
     logs,
     watcher: new JobWatcher(turns),
+    events: new EventLog(turns),
     nodes: new NodeDirectory(),
     close: async () => {
       await turns.close();

@@ -49,7 +49,8 @@ export function setState(core: CoreState, row: number, to: JobState): void {
   count(core, row, from, -1);
   count(core, row, to, 1);
   markDirty(core, row);
-  emit(core, { kind: 'jobChanged', row, number: core.jobs.get('number', row), from, to });
+  const { account, name: queue } = queueOf(core, row);
+  emit(core, { kind: 'jobChanged', row, number: core.jobs.get('number', row), account, queue, from, to });
 }
 
 export function count(core: CoreState, row: number, state: JobState, by: number): void {

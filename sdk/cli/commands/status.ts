@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { ClusterStatus } from '../../types.ts';
-import { count, formatBytes, formatDuration, formatResources } from '../format.ts';
+import { count, formatBytes, formatDuration, formatPosition, formatResources } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import type { Host, Session } from '../host.ts';
 import { note, print, printJson } from '../output.ts';
@@ -48,7 +48,7 @@ function statusFields(status: ClusterStatus, address: string): [string, string |
     ['Up', startedAtMs === undefined ? undefined : formatDuration(Date.now() - startedAtMs)],
     ['Data', `${status.dataDirectory}, logs ${formatBytes(status.logBytes)}, memory ${formatBytes(status.rssBytes)}`],
     ['Cluster', status.clusterId],
-    ['Position', position && `${position.epoch}.${position.sequence}`],
+    ['Position', position && formatPosition(position)],
     ['Nodes', `${status.readyNodes} ready of ${status.nodes}`],
     ['For jobs', formatResources(capacity)],
     ['Allocated', formatResources(allocated)],

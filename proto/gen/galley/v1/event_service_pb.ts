@@ -36,6 +36,8 @@ export type SubscribeEventsRequest = Message<"galley.v1.SubscribeEventsRequest">
   after?: StorePosition | undefined;
 
   /**
+   * Events of jobs of this queue, and none of nodes. Empty: all.
+   *
    * @generated from field: string job_queue = 3;
    */
   jobQueue: string;
@@ -53,6 +55,8 @@ export const SubscribeEventsRequestSchema: GenMessage<SubscribeEventsRequest> = 
  */
 export type JobEvent = Message<"galley.v1.JobEvent"> & {
   /**
+   * `state` is the one reached by this event; the rest is as its turn left it.
+   *
    * @generated from field: galley.v1.JobSummary job = 1;
    */
   job?: JobSummary | undefined;
@@ -148,13 +152,16 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
  */
 export type SubscribeEventsResponse = Message<"galley.v1.SubscribeEventsResponse"> & {
   /**
-   * Of the turn that these events belong to.
+   * Subscribe after this to go on behind these events. It is that of the turn that they belong to; where a turn has more
+   * events than one message takes (1,000), only the last of its messages has it, the others that of the turn before.
    *
    * @generated from field: galley.v1.StorePosition position = 1;
    */
   position?: StorePosition | undefined;
 
   /**
+   * None: only the position is news.
+   *
    * @generated from field: repeated galley.v1.Event events = 2;
    */
   events: Event[];
@@ -168,12 +175,22 @@ export const SubscribeEventsResponseSchema: GenMessage<SubscribeEventsResponse> 
   messageDesc(file_galley_v1_event_service, 4);
 
 /**
- * A resumable stream of what changed.
+ * What jobs and nodes become.
  *
  * @generated from service galley.v1.EventService
  */
 export const EventService: GenService<{
   /**
+   * Every change of state from some position on, in order, each only once it is durable. The stream does not end by itself.
+   *
+   * Its first message has no events and says from which position it goes on. The control plane remembers events in memory:
+   * the last 15 minutes, at most 200,000 and about 48 MiB of them, none from before its start. A position beyond that, a
+   * subscriber who reads more slowly, and a position of another epoch get OUT_OF_RANGE with the reason `CURSOR_EXPIRED`.
+   * To begin anew, read the position (GetClusterStatus), list what you need, then subscribe after that position.
+   * RESOURCE_EXHAUSTED: 1,000 subscriptions are open already. UNAVAILABLE: subscribe again after the last position.
+   *
+   * What was received twice after a lost connection means the same as once: every event says which state was reached.
+   *
    * @generated from rpc galley.v1.EventService.SubscribeEvents
    */
   subscribeEvents: {
