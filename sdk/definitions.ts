@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { create } from '@bufbuild/protobuf';
 import {
   DeregisterJobDefinitionResponseSchema,
   GetJobDefinitionResponseSchema,
   JobDefinitionService,
   ListJobDefinitionsResponseSchema,
+  type RegisterJobDefinitionRequest,
+  RegisterJobDefinitionRequestSchema,
   RegisterJobDefinitionResponseSchema,
 } from '@galley/proto';
 import { GalleyError } from './errors.ts';
@@ -30,21 +33,9 @@ export function definitionMethods(transport: Transport) {
 
   /** Makes the next revision of the name. */
   async function registerJobDefinition(definition: JobDefinitionRequest, options?: RequestOptions) {
-    const { name, timeoutSeconds } = definition;
-    const request = {
-      account,
-      name,
-      task: toTaskSpec(definition),
-      parameters: { ...definition.parameters },
-      ...toRetryStrategy(definition),
-      ...(timeoutSeconds === undefined
-        ? {}
-        : { timeout: { attemptDurationSeconds: int64('timeoutSeconds', timeoutSeconds) } }),
-      tags: { ...definition.tags },
-      requestId: definition.requestId ?? randomUUID(),
-    };
+    const request = toDefinitionRequest(definition, account);
     const answer = await transport.call('safe', (call) => service.registerJobDefinition(request, call), options);
-    return present(name, toPlain(RegisterJobDefinitionResponseSchema, answer).jobDefinition);
+    return present(definition.name, toPlain(RegisterJobDefinitionResponseSchema, answer).jobDefinition);
   }
 
   /** `name:revision` takes no new jobs any more. */
@@ -76,6 +67,23 @@ export function definitionMethods(transport: Transport) {
   }
 
   return { registerJobDefinition, deregisterJobDefinition, getJobDefinition, listJobDefinitions };
+}
+
+/** The request on the wire, with an id of its own. */
+export function toDefinitionRequest(definition: JobDefinitionRequest, account: string): RegisterJobDefinitionRequest {
+  const { name, timeoutSeconds } = definition;
+  return create(RegisterJobDefinitionRequestSchema, {
+    account,
+    name,
+    task: toTaskSpec(definition),
+    parameters: { ...definition.parameters },
+    ...toRetryStrategy(definition),
+    ...(timeoutSeconds === undefined
+      ? {}
+      : { timeout: { attemptDurationSeconds: int64('timeoutSeconds', timeoutSeconds) } }),
+    tags: { ...definition.tags },
+    requestId: definition.requestId ?? randomUUID(),
+  });
 }
 
 function present(name: string, definition: JobDefinition | undefined): JobDefinition {

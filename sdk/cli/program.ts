@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { agentCommand } from './commands/agent.ts';
+import { applyCommand } from './commands/apply.ts';
 import { backupCommand } from './commands/backup.ts';
 import { cancelCommand } from './commands/cancel.ts';
 import { completionCommand } from './commands/completion.ts';
@@ -8,6 +9,7 @@ import { demoCommand } from './commands/demo.ts';
 import { downCommand } from './commands/down.ts';
 import { environmentCommand } from './commands/environment.ts';
 import { eventsCommand } from './commands/events.ts';
+import { exportCommand } from './commands/export.ts';
 import { historyCommand } from './commands/history.ts';
 import { jobCommand } from './commands/job.ts';
 import { jobsCommand } from './commands/jobs.ts';
@@ -38,7 +40,7 @@ Exit codes: 0 done; run and wait exit as the job, 128+n when signal n ended it; 
 const GROUPS: readonly (readonly [string, readonly ((host: Host) => Command)[]])[] = [
   ['Jobs:', [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand]],
   ['Cluster:', [statusCommand, nodesCommand, nodeCommand, eventsCommand, pauseCommand, resumeCommand, historyCommand]],
-  ['Resources:', [queueCommand, environmentCommand, definitionCommand]],
+  ['Resources:', [queueCommand, environmentCommand, definitionCommand, applyCommand, exportCommand]],
   ['This machine:', [upCommand, downCommand, serverCommand, agentCommand, backupCommand, restoreCommand]],
   ['Other:', [demoCommand, versionCommand]],
 ];
