@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 
 /** stdout or stderr, or what a test puts in their place. */
-export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
 
 interface Streams {
   readonly stdout: Output;

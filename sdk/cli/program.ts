@@ -24,6 +24,7 @@ import { runCommand } from './commands/run.ts';
 import { serverCommand } from './commands/server.ts';
 import { statusCommand } from './commands/status.ts';
 import { submitCommand } from './commands/submit.ts';
+import { topCommand } from './commands/top.ts';
 import { upCommand } from './commands/up.ts';
 import { versionCommand } from './commands/version.ts';
 import { waitCommand } from './commands/wait.ts';
@@ -39,7 +40,10 @@ Exit codes: 0 done; run and wait exit as the job, 128+n when signal n ended it; 
 
 const GROUPS: readonly (readonly [string, readonly ((host: Host) => Command)[]])[] = [
   ['Jobs:', [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand]],
-  ['Cluster:', [statusCommand, nodesCommand, nodeCommand, eventsCommand, pauseCommand, resumeCommand, historyCommand]],
+  [
+    'Cluster:',
+    [statusCommand, topCommand, nodesCommand, nodeCommand, eventsCommand, pauseCommand, resumeCommand, historyCommand],
+  ],
   ['Resources:', [queueCommand, environmentCommand, definitionCommand, applyCommand, exportCommand]],
   ['This machine:', [upCommand, downCommand, serverCommand, agentCommand, backupCommand, restoreCommand]],
   ['Other:', [demoCommand, versionCommand]],

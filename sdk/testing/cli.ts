@@ -13,7 +13,7 @@ export interface CliResult {
 
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
-  readonly terminal?: { readonly columns: number };
+  readonly terminal?: { readonly columns: number; readonly rows?: number };
   readonly signals?: EventEmitter;
   /** Called with everything written so far, on each write. */
   readonly onOutput?: (text: string) => void;

@@ -50,6 +50,7 @@ it('submits a file once however often it is run, in the order of its dependencie
   );
   expect(life.indexOf('dough SUCCEEDED')).toBeLessThan(life.indexOf('bread RUNNABLE'));
   expect(life[0]).toBe('dough RUNNABLE');
+  expect((await cluster.galley(['top'])).stdout).toMatch(/1 of 1 node ready\n.*2 ended\n/);
 }, 60_000);
 
 it('submits nothing of a file that the control plane refuses, and says where', async () => {
