@@ -299,6 +299,12 @@ test('a definition takes options before and after its name, and a command behind
   expect((await galley(words)).stdout).toBe('Definition build:3 registered\n');
 });
 
+test('a stream that a job does not write is refused by name', async () => {
+  withJob({ exitCode: 0 });
+  const { code, stderr } = await galley(['logs', '7', '--stream', 'stderr']);
+  expect([code, stderr]).toEqual([125, 'galley: job 7 writes output, not stderr\n  galley logs 7\n']);
+});
+
 test('history as a table, CSV and sums', async () => {
   fake.on(HistoryService, {
     listAttemptRecords: ({ filter }) => ({
@@ -311,6 +317,7 @@ test('history as a table, CSV and sums', async () => {
   const csv = (await galley(['history', '--user', 'alice', '--csv'])).stdout.split('\n');
   expect(csv[0]).toContain('number,job_id,attempt,user,job_name');
   expect(csv[1]).toContain(`7,${ID},1,alice,"a,b"`);
+  expect(csv[0]).toMatch(/,account$/);
   expect((await galley(['history', '--by', 'queue'])).stdout).toMatch(/by 2 +3 +0 +1m 30s/);
 });
 

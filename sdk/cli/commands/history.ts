@@ -125,6 +125,7 @@ const RECORD_FIELDS: readonly Field<AttemptRecord>[] = [
   ['memory_bytes', (r) => r.allocated?.memoryBytes],
   ['peak_memory_bytes', (r) => r.peakMemoryBytes],
   ['cpu_time_us', (r) => r.cpuTimeUs],
+  ['account', (r) => r.account],
 ];
 
 const SUM_FIELDS: readonly Field<HistorySummary>[] = [

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { LogStreamName } from '../../logs.ts';
 import { isTerminal } from '../../types.ts';
 import { choice } from '../choice.ts';
+import { CliError } from '../exit.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { untilInterrupted } from '../interrupt.ts';
@@ -33,7 +34,12 @@ export function logsCommand(host: Host): Command {
       const client = await session.client();
       const job = await findJob(session, client, reference);
       const { jobId, number, state, attempts } = job.summary;
-      const streams = stream === undefined ? streamsOf(job) : [stream];
+      const written = streamsOf(job);
+      if (stream !== undefined && !written.includes(stream)) {
+        const names = written.map((name) => name.toLowerCase()).join(' and ');
+        throw new CliError(`job ${number} writes ${names}, not ${stream.toLowerCase()}`, [`galley logs ${number}`]);
+      }
+      const streams = stream === undefined ? written : [stream];
       const selection = {
         ...(attempt === undefined ? {} : { attempt }),
         ...(lines === undefined ? {} : { tailLines: lines }),
