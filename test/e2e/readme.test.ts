@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -99,6 +99,21 @@ test('the program, the call from any language and the completion', async () => {
   const [source] = /`(source <\(npx galley completion bash\))`/.exec(README)?.slice(1) ?? ['false'];
   const completed = await shell(`${source}; complete -p galley`);
   expect(completed).toMatchObject({ code: 0, stdout: expect.stringContaining('galley') });
+});
+
+test('the file of jobs and the file of a cluster', async () => {
+  const [jobs, cluster] = ['jobs.yaml', 'cluster.yaml'].map((name) => {
+    const path = join(place.base, name);
+    writeFileSync(path, block('yaml', `# ${name}`));
+    return path;
+  });
+  for (const words of [`apply -f ${cluster} --dry-run`, `apply -f ${cluster}`, `submit -f ${jobs} --dry-run`]) {
+    const { code, stderr } = await shell(`npx galley ${words}`);
+    expect([words, code, stderr]).toEqual([words, 0, stderr]);
+  }
+  const { code, stderr } = await shell(`npx galley submit -f ${jobs} && npx galley wait @last`);
+  rmSync('/tmp/flour', { force: true });
+  expect([code, stderr]).toEqual([0, stderr]);
 });
 
 test('links lead to files that are there', () => {
