@@ -13,6 +13,7 @@ import type {
   Node as NodeMessage,
   NodeState,
   Resources as ResourcesMessage,
+  StateCounts as StateCountsMessage,
   SubmitJobResponse,
 } from '@galley/proto';
 import type { Plain } from './plain.ts';
@@ -31,6 +32,8 @@ export type EndCauseName = Name<typeof EndCause>;
 export type NodeStateName = Name<typeof NodeState>;
 
 export type Resources = Plain<ResourcesMessage>;
+/** Jobs by state. */
+export type StateCounts = Plain<StateCountsMessage>;
 export type JobSummary = Narrow<Plain<JobSummaryMessage>, { state: JobStateName }> & { cause?: EndCauseName };
 export type Attempt = Plain<AttemptMessage> & { cause?: EndCauseName };
 export type Job = Narrow<Plain<JobMessage>, { summary: JobSummary; attempts: Attempt[] }>;

@@ -14,6 +14,7 @@ import { accountOf } from './accounts.ts';
 import { admissionOf, enabledOf, missing } from './admission.ts';
 import { accepted, notBuilt } from './errors.ts';
 import type { ApiParts } from './parts.ts';
+import { toStateCounts } from './state-counts.ts';
 import { pageOfNames } from './tokens.ts';
 import { validateTags } from './validate.ts';
 
@@ -119,6 +120,6 @@ function toQueue(view: QueueView): JobQueue {
     tags: { ...view.tags },
     version: BigInt(view.version),
     createdAtMs: BigInt(view.createdAtMs),
-    liveJobs: view.liveJobs.map(BigInt),
+    liveJobs: toStateCounts(view.liveJobs),
   });
 }

@@ -1,5 +1,6 @@
 import { type AdminService, PauseCause } from '@galley/proto';
 import { toResourcesOf } from '../api/job-messages.ts';
+import { toStateCounts } from '../api/state-counts.ts';
 import { formatJobId } from '../core/ids.ts';
 import type { Pause } from '../core/types.ts';
 import type { LogStore } from '../logs/log-store.ts';
@@ -65,7 +66,7 @@ async function clusterStatus({ turns, logs, clusterId, version, startedAtMs, dat
     position: { epoch: BigInt(status.position.epoch), sequence: BigInt(status.position.sequence) },
     startedAtMs: BigInt(startedAtMs),
     pauses: status.pauses.map(toPause),
-    liveJobs: status.liveJobs.map(BigInt),
+    liveJobs: toStateCounts(status.liveJobs),
     endedJobs: BigInt(status.endedJobs),
     nodes: status.nodes,
     readyNodes: status.readyNodes,

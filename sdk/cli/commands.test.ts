@@ -325,7 +325,7 @@ test('status is one screen, with what to do when scheduling is held back', async
   fake.on(AdminService, {
     getClusterStatus: () => ({
       version: '0.1.0',
-      liveJobs: [0n, 1n, 2n, 0n, 3n],
+      liveJobs: { pending: 1n, runnable: 2n, running: 3n },
       nodes: 2,
       readyNodes: 1,
       awaitedNodes: ['n2'],

@@ -1,4 +1,5 @@
 import type { GalleyClient } from '@galley/sdk';
+import { liveTotal } from '@galley/sdk/state-counts.ts';
 import type { Finding, Seen, SeenJob } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -23,7 +24,7 @@ export async function look(galley: GalleyClient, ledger: Ledger): Promise<Seen> 
     described,
     listed,
     pauses: status.pauses.map(({ cause }) => String(cause)),
-    liveJobs: status.liveJobs.reduce((sum, count) => sum + count, 0),
+    liveJobs: liveTotal(status.liveJobs),
   };
 }
 

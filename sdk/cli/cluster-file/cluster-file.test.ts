@@ -22,7 +22,6 @@ const queue = (name: string, more: Partial<JobQueue> = {}) =>
     state: 'ENABLED',
     priority: 0,
     computeEnvironments: ['default'],
-    liveJobs: [],
     version: 1,
     ...more,
   }) as JobQueue;
@@ -37,7 +36,12 @@ const definition = (name: string, state: DefinitionState = {}) =>
 const CLUSTER: ClusterState = {
   environments: [environment('default', { nodes: 2 }), environment('old')],
   definitions: [definition('default'), definition('bake', { command: ['bake'], resources: { vcpus: 0.25 } })],
-  queues: [queue('default', { priority: 1 }), queue('night', { liveJobs: [0, 0, 3, 0, 0] })],
+  queues: [
+    queue('default', { priority: 1 }),
+    queue('night', {
+      liveJobs: { submitted: 0, pending: 0, runnable: 3, starting: 0, running: 0, succeeded: 0, failed: 0 },
+    }),
+  ],
 };
 const titles = (changes: readonly Change[]) =>
   changes.map(({ action, kind, name, details }) => `${action} ${kind} ${name}${details && `: ${details}`}`);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { connectGalley, type GalleyClient } from '../../client.ts';
 import { resolveDataDirectory } from '../../options.ts';
+import { liveTotal } from '../../state-counts.ts';
 import type { JobStateName } from '../../types.ts';
 import { type DaemonKind, findRunning } from '../daemon-record.ts';
 import { stopProcess } from '../daemons.ts';
@@ -58,8 +59,8 @@ async function settleJobs(
   try {
     const ended = stopJobs ? await endAllJobs(client, progress) : 0;
     const { liveJobs } = await client.getClusterStatus();
-    const at = (index: number) => liveJobs[index] ?? 0;
-    return { ended, running: at(3) + at(4), waiting: at(0) + at(1) + at(2) };
+    const running = liveTotal(liveJobs, ['starting', 'running']);
+    return { ended, running, waiting: liveTotal(liveJobs) - running };
   } catch (error) {
     if (stopJobs) throw error;
     note(session, `galley: the control plane does not answer: ${(error as Error).message}`);

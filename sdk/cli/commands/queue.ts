@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { JobQueueSettings } from '../../queues.ts';
+import { type LiveState, liveTotal } from '../../state-counts.ts';
 import type { JobQueue } from '../../types.ts';
 import { stateColour } from '../colours.ts';
 import { CliError } from '../exit.ts';
@@ -16,17 +17,17 @@ interface QueueOptions {
   readonly environment?: readonly string[];
 }
 
-const live = (index: number) => (queue: JobQueue) => String(queue.liveJobs[index] ?? 0);
+const live = (state: LiveState) => (queue: JobQueue) => String(liveTotal(queue.liveJobs, [state]));
 
 const COLUMNS: readonly Column<JobQueue>[] = [
   { header: 'QUEUE', value: ({ name }) => name },
   { header: 'STATE', value: ({ state }) => state, colour: ({ state }) => stateColour(state) },
   { header: 'PRIORITY', align: 'right', value: ({ priority }) => String(priority) },
-  { header: 'SUBMITTED', align: 'right', value: live(0) },
-  { header: 'PENDING', align: 'right', value: live(1) },
-  { header: 'RUNNABLE', align: 'right', value: live(2) },
-  { header: 'STARTING', align: 'right', value: live(3) },
-  { header: 'RUNNING', align: 'right', value: live(4) },
+  { header: 'SUBMITTED', align: 'right', value: live('submitted') },
+  { header: 'PENDING', align: 'right', value: live('pending') },
+  { header: 'RUNNABLE', align: 'right', value: live('runnable') },
+  { header: 'STARTING', align: 'right', value: live('starting') },
+  { header: 'RUNNING', align: 'right', value: live('running') },
   { header: 'ENVIRONMENTS', value: ({ computeEnvironments }) => computeEnvironments.join(', '), flexible: true },
 ];
 

@@ -45,7 +45,7 @@ describe('throughput', () => {
 
 const status = {
   startedAtMs: 0,
-  liveJobs: [0, 1, 2, 0, 30],
+  liveJobs: { submitted: 0, pending: 1, runnable: 2, starting: 0, running: 30, succeeded: 0, failed: 0 },
   endedJobs: 7,
   nodes: 40,
   readyNodes: 39,
@@ -100,7 +100,7 @@ describe('galley top', () => {
     looks = 0;
     fake = await startFakeControlPlane();
     fake.on(AdminService, {
-      getClusterStatus: () => ({ liveJobs: [0n, 0n, 0n, 0n, 1n], endedJobs: BigInt(++looks), nodes: 1, readyNodes: 1 }),
+      getClusterStatus: () => ({ liveJobs: { running: 1n }, endedJobs: BigInt(++looks), nodes: 1, readyNodes: 1 }),
     });
     fake.on(NodeService, { listNodes: () => ({ nodes: [{ name: 'n1', state: NodeState.READY }] }) });
     fake.on(JobService, {

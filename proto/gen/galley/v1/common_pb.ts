@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file galley/v1/common.proto.
  */
 export const file_galley_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("ChZnYWxsZXkvdjEvY29tbW9uLnByb3RvEglnYWxsZXkudjEimgIKCVJlc291cmNlcxImCgptaWxsaV92Y3B1GAEgASgDQg26SAoiCBiAlOvcAygBSACIAQESLgoMbWVtb3J5X2J5dGVzGAIgASgDQhO6SBAiDhiAgICAgICAAiiAgIACSAGIAQESKQoKc3dhcF9ieXRlcxgDIAEoA0IQukgNIgsYgICAgICAgAIoAEgCiAEBEh8KBHBpZHMYBCABKAVCDLpICRoHGICAgAIoAUgDiAEBEjEKBW5hbWVkGAUgAygLMhguZ2FsbGV5LnYxLk5hbWVkUmVzb3VyY2VCCLpIBZIBAhAQQg0KC19taWxsaV92Y3B1Qg8KDV9tZW1vcnlfYnl0ZXNCDQoLX3N3YXBfYnl0ZXNCBwoFX3BpZHMiXQoNTmFtZWRSZXNvdXJjZRIuCgRuYW1lGAEgASgJQiC6SB1yGzIZXlthLXpdW2EtejAtOV8uLy1dezAsNjN9JBIcCgVjb3VudBgCIAEoA0INukgKIggYgJTr3AMoASJKCgtQYWdlUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGOgHKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiMAoNU3RvcmVQb3NpdGlvbhINCgVlcG9jaBgBIAEoAxIQCghzZXF1ZW5jZRgCIAEoAypsCg5BZG1pc3Npb25TdGF0ZRIfChtBRE1JU1NJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdBRE1JU1NJT05fU1RBVEVfRU5BQkxFRBABEhwKGEFETUlTU0lPTl9TVEFURV9ESVNBQkxFRBACYgZwcm90bzM", [file_buf_validate_validate]);
+  fileDesc("ChZnYWxsZXkvdjEvY29tbW9uLnByb3RvEglnYWxsZXkudjEimgIKCVJlc291cmNlcxImCgptaWxsaV92Y3B1GAEgASgDQg26SAoiCBiAlOvcAygBSACIAQESLgoMbWVtb3J5X2J5dGVzGAIgASgDQhO6SBAiDhiAgICAgICAAiiAgIACSAGIAQESKQoKc3dhcF9ieXRlcxgDIAEoA0IQukgNIgsYgICAgICAgAIoAEgCiAEBEh8KBHBpZHMYBCABKAVCDLpICRoHGICAgAIoAUgDiAEBEjEKBW5hbWVkGAUgAygLMhguZ2FsbGV5LnYxLk5hbWVkUmVzb3VyY2VCCLpIBZIBAhAQQg0KC19taWxsaV92Y3B1Qg8KDV9tZW1vcnlfYnl0ZXNCDQoLX3N3YXBfYnl0ZXNCBwoFX3BpZHMiXQoNTmFtZWRSZXNvdXJjZRIuCgRuYW1lGAEgASgJQiC6SB1yGzIZXlthLXpdW2EtejAtOV8uLy1dezAsNjN9JBIcCgVjb3VudBgCIAEoA0INukgKIggYgJTr3AMoASJKCgtQYWdlUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGOgHKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiiQEKC1N0YXRlQ291bnRzEhEKCXN1Ym1pdHRlZBgBIAEoAxIPCgdwZW5kaW5nGAIgASgDEhAKCHJ1bm5hYmxlGAMgASgDEhAKCHN0YXJ0aW5nGAQgASgDEg8KB3J1bm5pbmcYBSABKAMSEQoJc3VjY2VlZGVkGAYgASgDEg4KBmZhaWxlZBgHIAEoAyIwCg1TdG9yZVBvc2l0aW9uEg0KBWVwb2NoGAEgASgDEhAKCHNlcXVlbmNlGAIgASgDKmwKDkFkbWlzc2lvblN0YXRlEh8KG0FETUlTU0lPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0FETUlTU0lPTl9TVEFURV9FTkFCTEVEEAESHAoYQURNSVNTSU9OX1NUQVRFX0RJU0FCTEVEEAJiBnByb3RvMw", [file_buf_validate_validate]);
 
 /**
  * What a job asks for or a node offers. A field that is absent takes the documented default.
@@ -124,6 +124,55 @@ export const PageRequestSchema: GenMessage<PageRequest> = /*@__PURE__*/
   messageDesc(file_galley_v1_common, 2);
 
 /**
+ * Jobs by state.
+ *
+ * @generated from message galley.v1.StateCounts
+ */
+export type StateCounts = Message<"galley.v1.StateCounts"> & {
+  /**
+   * @generated from field: int64 submitted = 1;
+   */
+  submitted: bigint;
+
+  /**
+   * @generated from field: int64 pending = 2;
+   */
+  pending: bigint;
+
+  /**
+   * @generated from field: int64 runnable = 3;
+   */
+  runnable: bigint;
+
+  /**
+   * @generated from field: int64 starting = 4;
+   */
+  starting: bigint;
+
+  /**
+   * @generated from field: int64 running = 5;
+   */
+  running: bigint;
+
+  /**
+   * @generated from field: int64 succeeded = 6;
+   */
+  succeeded: bigint;
+
+  /**
+   * @generated from field: int64 failed = 7;
+   */
+  failed: bigint;
+};
+
+/**
+ * Describes the message galley.v1.StateCounts.
+ * Use `create(StateCountsSchema)` to create a new message.
+ */
+export const StateCountsSchema: GenMessage<StateCounts> = /*@__PURE__*/
+  messageDesc(file_galley_v1_common, 3);
+
+/**
  * A position in the history of the control plane's store. Epochs rise on restore and on accepted loss.
  *
  * @generated from message galley.v1.StorePosition
@@ -145,7 +194,7 @@ export type StorePosition = Message<"galley.v1.StorePosition"> & {
  * Use `create(StorePositionSchema)` to create a new message.
  */
 export const StorePositionSchema: GenMessage<StorePosition> = /*@__PURE__*/
-  messageDesc(file_galley_v1_common, 3);
+  messageDesc(file_galley_v1_common, 4);
 
 /**
  * Whether a queue takes jobs, or an environment takes placements.
