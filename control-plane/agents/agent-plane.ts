@@ -232,8 +232,8 @@ function nodeKey({ account, node }: AgentSession): string {
   return `${account}/${node}`;
 }
 
-function toAttemptId({ jobId, attempt }: AttemptKey) {
-  return { jobId, childIndex: -1, attempt };
+function toAttemptId({ jobId, childIndex, attempt }: AttemptKey) {
+  return { jobId, childIndex, attempt };
 }
 
 /** A pinned definition, `name:revision`. */

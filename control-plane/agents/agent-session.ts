@@ -108,8 +108,8 @@ export class AgentSession {
       if (failed.length > 0) await this.#endFailed(failed);
     }
     if (stops.length > 0) {
-      const value = stops.map(({ jobId, attempt, reason, graceSeconds }) => ({
-        id: { jobId, childIndex: -1, attempt },
+      const value = stops.map(({ jobId, childIndex, attempt, reason, graceSeconds }) => ({
+        id: { jobId, childIndex, attempt },
         reason,
         ...(graceSeconds === undefined ? {} : { graceSeconds }),
       }));
@@ -191,9 +191,9 @@ export class AgentSession {
     );
   }
 
-  #logEnd({ jobId, jobNumber, attempt, outcome }: AttemptReport) {
+  #logEnd({ jobId, childIndex, jobNumber, attempt, outcome }: AttemptReport) {
     const number = jobNumber > 0 ? jobNumber : (this.#host.turns.view.job(jobId)?.number ?? 0);
-    return { ref: { jobNumber: number, childIndex: -1, attempt }, lengths: outcome?.logLengths ?? [] };
+    return { ref: { jobNumber: number, childIndex, attempt }, lengths: outcome?.logLengths ?? [] };
   }
 
   #inventory({ inventory }: InventoryUpdate): void {
@@ -263,9 +263,10 @@ export function toAgentPlaneError(error: unknown): AgentPlaneError {
   return new AgentPlaneError(status.UNAVAILABLE, 'the session broke; connect again', { cause: error });
 }
 
-function launchFailed({ jobId, attempt, sequence, number }: PlaceOutput, reason: string): AttemptReport {
+function launchFailed({ jobId, childIndex, attempt, sequence, number }: PlaceOutput, reason: string): AttemptReport {
   return {
     jobId,
+    childIndex,
     attempt,
     phase: 'ended',
     startDelayMs: 0,

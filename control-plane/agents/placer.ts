@@ -81,7 +81,7 @@ export class Placer {
     return create(PlacementSchema, {
       ...this.#resolve(spec, definition, output.user),
       sequence: BigInt(output.sequence),
-      id: { jobId: output.jobId, childIndex: -1, attempt: output.attempt },
+      id: { jobId: output.jobId, childIndex: output.childIndex, attempt: output.attempt },
       jobNumber: BigInt(output.number),
       jobQueue: output.queue,
       computeEnvironment: output.environment,

@@ -10,10 +10,11 @@ const CAUSES: ReadonlySet<number> = new Set(Object.values(EndCause));
 
 /** An agent's report as the core takes it. Throws `INVALID_ARGUMENT` when it breaks the protocol. */
 export function toReport(message: ReportMessage): AttemptReport {
-  const { jobId, attempt } = toAttemptKey(message.id);
+  const { jobId, childIndex, attempt } = toAttemptKey(message.id);
   const phase = toPhase(message.phase);
   return {
     jobId,
+    childIndex,
     attempt,
     phase,
     startDelayMs: duration(message.startDelayMs),
@@ -37,7 +38,7 @@ function toAttemptKey(id: AttemptId | undefined): AttemptKey {
       `a report names a job by ${JOB_ID_BYTES} bytes and an attempt from 1, got ${got}`,
     );
   }
-  return { jobId: id.jobId, attempt: id.attempt };
+  return { jobId: id.jobId, childIndex: Math.max(-1, id.childIndex), attempt: id.attempt };
 }
 
 function toPhase(phase: AttemptPhase): AttemptReport['phase'] {

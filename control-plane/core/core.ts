@@ -1,4 +1,5 @@
 import type { Change, Position } from '../store/store.ts';
+import { writeChildren } from './arrays/persist.ts';
 import { assertNever } from './assert.ts';
 import { pauseScheduling, resumeScheduling } from './cluster.ts';
 import { deregisterDefinition, registerDefinition } from './config/definitions.ts';
@@ -19,7 +20,7 @@ import { encodeLiveJob } from './records/live-job.ts';
 import { sanityCheck } from './sanity.ts';
 import { schedulePass } from './scheduler/pass.ts';
 import { liveJobRecord } from './snapshot.ts';
-import { type CoreState, put, remove } from './state.ts';
+import { type CoreState, emit, emptyBuffer, put, remove } from './state.ts';
 import { JobFlag } from './tables/job-table.ts';
 import { type Input, isTerminal, type Output, type Replies, type Reply, type Tick } from './types.ts';
 import type { CoreView } from './view.ts';
@@ -75,6 +76,8 @@ export class Core {
   takeTurn(): Turn {
     const { state } = this;
     writeHeaders(state);
+    writeChildren(state);
+    tellChanges(state);
     const { changes, outputs } = state.buffer;
     if (changes.length > 0 || state.clusterDirty || state.raiseEpoch) {
       const { epoch, sequence } = state.position;
@@ -86,7 +89,7 @@ export class Core {
       put(state, CLUSTER_KEY, encodeRecord(state.cluster));
     }
     const taken: Turn = { position: state.position, changes, outputs, turn: state.turn };
-    state.buffer = { changes: [], bytes: 0, outputs: [], dirtyRows: [] };
+    state.buffer = emptyBuffer();
     state.turn += 1;
     evictRetired(state);
     return taken;
@@ -115,6 +118,15 @@ function writeHeaders(state: CoreState): void {
     if (isTerminal(jobs.state(row))) continue;
     const queue = state.queues[jobs.get('queue', row)];
     put(state, liveJobKey(queue?.account ?? '', jobs.get('number', row)), encodeLiveJob(liveJobRecord(state, row)));
+  }
+}
+
+/** An array tells of its children once a turn, however many of them changed. */
+function tellChanges(state: CoreState): void {
+  const { jobs } = state;
+  for (const row of state.buffer.changedArrays) {
+    const now = jobs.state(row);
+    if (!isTerminal(now)) emit(state, { kind: 'jobChanged', row, number: jobs.get('number', row), from: now, to: now });
   }
 }
 

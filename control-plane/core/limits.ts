@@ -2,6 +2,11 @@
 
 /** Jobs alive at a time. */
 export const MAX_LIVE_JOBS = 4_000_000;
+/** Arrays alive at a time, and their children, those of arrays that ended a moment ago included. */
+export const MAX_ARRAYS = 50_000;
+export const MAX_CHILDREN = 20_000_000;
+/** Deltas of a chunk of children that are folded into one. */
+export const MAX_CHUNK_DELTAS = 64;
 /** Queues of all accounts. */
 export const MAX_QUEUES = 10_000;
 /** Compute environments of all accounts. */

@@ -1,4 +1,7 @@
 import type { Integrity, Position } from '../store/store.ts';
+import { arrayOf } from './arrays/children.ts';
+import { ChildrenLoader } from './arrays/load.ts';
+import { addArray, openArray } from './arrays/open.ts';
 import { startEpoch } from './cluster.ts';
 import { addRevision } from './config/definitions.ts';
 import { addEnvironment } from './config/environments.ts';
@@ -18,12 +21,12 @@ import {
   type NodeRecord,
   type QueueRecord,
 } from './records/config.ts';
-import { decodeLiveJob, type LiveJobRecord } from './records/live-job.ts';
+import { decodeLiveJob, type LiveArrayRecord, type LiveJobRecord } from './records/live-job.ts';
 import { addPlaced } from './scheduler/pass.ts';
 import { addReady } from './scheduler/queueing.ts';
 import { CoreState, type Queue, scoped, updateCluster } from './state.ts';
-import { JobFlag } from './tables/job-table.ts';
-import { JobState, type NewDependency } from './types.ts';
+import { JobFlag, NONE } from './tables/job-table.ts';
+import { DependencyType, JobState, type NewDependency } from './types.ts';
 
 /** The cluster record of a store that has none yet. */
 export const NEW_CLUSTER: ClusterRecord = {
@@ -46,11 +49,16 @@ export interface PendingDependent {
 
 /**
  * Rebuilds a core from a store's records. Feed them table by table: environments, queues, definitions, nodes, live jobs in
- * the order of their numbers; then the dependencies of every job in `dependents`, and `finish`.
+ * the order of their numbers; then the children of every array in `arrays`, the dependencies of every job in `dependents`,
+ * and `finish`.
  */
 export class CoreLoader {
   /** Pending jobs with dependencies: their specs name them. */
   readonly dependents: PendingDependent[] = [];
+  /** Live arrays: what is known of their children is in records of their own. */
+  readonly arrays: PendingDependent[] = [];
+  /** Rows of arrays with a dependency that can never be met. */
+  private readonly failedArrays = new Set<number>();
   private readonly core: CoreState;
   private readonly isNew: boolean;
 
@@ -94,7 +102,8 @@ export class CoreLoader {
     });
     for (const ghost of record.ghosts) {
       const jobId = Buffer.from(ghost.jobId, 'hex');
-      node.ghosts.set(ghostKey(jobId, ghost.attempt), { ...ghost, jobId });
+      const childIndex = ghost.childIndex ?? NONE;
+      node.ghosts.set(ghostKey(jobId, childIndex, ghost.attempt), { ...ghost, jobId, childIndex });
     }
     recomputeFree(node);
     updateNodeState(this.core, node, 'known from before');
@@ -112,19 +121,42 @@ export class CoreLoader {
     jobs.setFlag(row, record.flags, true);
     jobs.set('attempt', row, record.attempt);
     jobs.set('runnableAt', row, record.runnableAtMs);
-    count(core, row, record.state, 1);
+    if (record.array === undefined) count(core, row, record.state, 1);
+    else this.addArray(account, row, record.array);
     if (record.state === JobState.runnable) addReady(core, row);
     if (record.placed !== undefined) this.place(row, queue, record, record.placed);
     if (record.state !== JobState.pending) return;
     if (jobs.has(row, JobFlag.dependent)) this.dependents.push({ account, number: record.number });
   }
 
+  private addArray(account: string, row: number, record: LiveArrayRecord): void {
+    const array = addArray(this.core, row, record);
+    array.closed = record.closed;
+    array.reason = record.reason;
+    array.stopGraceSeconds = record.stopGraceSeconds;
+    this.arrays.push({ account, number: this.core.jobs.get('number', row) });
+  }
+
+  /** Takes the records of a live array's children (`arrayRange`, table `c`), in the order of their keys. */
+  children(account: string, number: number): ChildrenLoader {
+    return new ChildrenLoader(this.core, account, arrayOf(this.core, this.core.jobs.findByNumber(number)));
+  }
+
   /** What a pending job waits for. Dependencies that ended while nobody looked are settled now. */
   dependencies(number: number, dependsOn: readonly NewDependency[]): void {
-    const row = this.core.jobs.findByNumber(number);
-    const failed = connect(this.core, row, dependsOn);
-    const open = this.core.jobs.get('openDependencies', row) > 0 || this.core.jobs.has(row, JobFlag.held);
-    if (failed || !open) settle(this.core, row, failed);
+    const { core } = this;
+    const row = core.jobs.findByNumber(number);
+    const array = core.arrays.get(row);
+    if (array !== undefined) {
+      // What the whole array waited for was there once it was opened; it may have been forgotten since.
+      const opened = core.jobs.get('runnableAt', row) > 0 || array.closed;
+      const open = opened ? dependsOn.filter(({ type }) => type === DependencyType.nToN) : dependsOn;
+      if (connect(core, row, open)) this.failedArrays.add(row);
+      return;
+    }
+    const failed = connect(core, row, dependsOn);
+    const open = core.jobs.get('openDependencies', row) > 0 || core.jobs.has(row, JobFlag.held);
+    if (failed || !open) settle(core, row, failed);
   }
 
   /** The core, ready for its first turn. */
@@ -136,6 +168,7 @@ export class CoreLoader {
       startEpoch(core);
       updateCluster(core, { restoredAtMs: core.wallMs, epoch });
     }
+    for (const row of core.arrays.keys()) openArray(core, row, this.failedArrays.has(row));
     if (core.cluster.restoredAtMs !== undefined) {
       const message = 'the state was restored from a backup; look at what the nodes report, then resume';
       core.restored = { cause: 'restored', message, sinceMs: core.cluster.restoredAtMs };
@@ -151,7 +184,15 @@ export class CoreLoader {
     if (node === undefined)
       throw new Error(`job ${record.number} is placed on node "${placed.node}", which is not there`);
     node.sequence = Math.max(node.sequence, placed.sequence);
-    addPlaced(core, { ...placed, row, node, attempt: record.attempt, requirements: record.requirements });
+    addPlaced(core, {
+      ...placed,
+      row,
+      child: NONE,
+      node,
+      attempt: record.attempt,
+      requirements: record.requirements,
+      stopping: core.jobs.has(row, JobFlag.terminateRequested),
+    });
   }
 }
 

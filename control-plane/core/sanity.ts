@@ -1,3 +1,4 @@
+import { checkArray } from './arrays/sanity.ts';
 import { assert } from './assert.ts';
 import { recomputeFree } from './nodes/capacity.ts';
 import type { CoreState, Node, Queue } from './state.ts';
@@ -6,6 +7,8 @@ import { isTerminal, JobState } from './types.ts';
 
 /** Derives every index, count and sum from the rows and compares it with what is kept. For tests: it looks at everything. */
 export function sanityCheck(core: CoreState): void {
+  const children = [...core.arrays.values()].reduce((sum, { size }) => sum + size, 0);
+  assert(children === core.children, `arrays have ${children} children, ${core.children} are counted`);
   core.jobs.sanityCheck();
   checkCounts(core);
   checkReady(core);
@@ -19,11 +22,9 @@ function checkCounts(core: CoreState): void {
   for (const row of core.jobs.all()) {
     const cls = core.jobs.get('class', row);
     references.set(cls, (references.get(cls) ?? 0) + 1);
-    const state = core.jobs.state(row);
-    if (isTerminal(state)) continue;
     const queue = core.jobs.get('queue', row);
     const counts = expected.get(queue) ?? [0, 0, 0, 0, 0, 0];
-    counts[state] = (counts[state] ?? 0) + 1;
+    for (const state of unitsOf(core, row)) if (!isTerminal(state)) counts[state] = (counts[state] ?? 0) + 1;
     expected.set(queue, counts);
   }
   for (const queue of core.queueOrder) {
@@ -38,11 +39,16 @@ function checkCounts(core: CoreState): void {
   }
 }
 
+/** The states that a row is counted by. */
+function unitsOf(core: CoreState, row: number): Iterable<JobState> {
+  return (core.arrays.get(row)?.states as Iterable<JobState> | undefined) ?? [core.jobs.state(row)];
+}
+
 function checkReady(core: CoreState): void {
   const { classes, jobs } = core;
   const ready = new Map<number, Set<number>>();
   for (const row of jobs.all()) {
-    const runnable = jobs.state(row) === JobState.runnable;
+    const runnable = core.arrays.get(row)?.drawable ?? jobs.state(row) === JobState.runnable;
     assert(jobs.has(row, JobFlag.ready) === runnable, `row ${row} in state ${jobs.state(row)} is ready: ${!runnable}`);
     if (!runnable) continue;
     const cls = jobs.get('class', row);
@@ -73,6 +79,13 @@ function checkReady(core: CoreState): void {
 function checkPlaced(core: CoreState): void {
   let placedRows = 0;
   for (const row of core.jobs.all()) {
+    const array = core.arrays.get(row);
+    assert((array !== undefined) === core.jobs.has(row, JobFlag.array), `row ${row} is an array, and is none`);
+    if (array !== undefined) {
+      checkArray(core, array);
+      placedRows += array.active;
+      continue;
+    }
     const state = core.jobs.state(row);
     const placed = core.placed[core.jobs.get('placed', row)];
     const expected = state === JobState.starting || state === JobState.running;
@@ -80,7 +93,7 @@ function checkPlaced(core: CoreState): void {
     if (placed === undefined) continue;
     placedRows++;
     assert(
-      placed.row === row && placed.node.attempts.get(row) === placed,
+      placed.row === row && placed.node.attempts.get(placed.slot) === placed,
       `row ${row} is placed on a node that does not have it`,
     );
     assert(placed.attempt === core.jobs.get('attempt', row), `row ${row} has another attempt than its placement`);

@@ -1,6 +1,7 @@
+import { attemptOf, placedOf, stateOf } from './jobs/unit.ts';
 import type { LiveJobRecord, PlacedRecord } from './records/live-job.ts';
 import type { CoreState, Placed, Queue } from './state.ts';
-import { JobFlag } from './tables/job-table.ts';
+import { JobFlag, NONE } from './tables/job-table.ts';
 import type { LiveJob } from './view.ts';
 
 // Rows as plain values: for the store, and for whoever asks.
@@ -10,6 +11,7 @@ export function liveJobRecord(core: CoreState, row: number): LiveJobRecord {
   const { jobs } = core;
   const cls = jobs.get('class', row);
   const placed = core.placed[jobs.get('placed', row)];
+  const array = core.arrays.get(row);
   return {
     number: jobs.get('number', row),
     id: jobs.id(row),
@@ -28,10 +30,16 @@ export function liveJobRecord(core: CoreState, row: number): LiveJobRecord {
     runnableAtMs: jobs.get('runnableAt', row),
     attempt: jobs.get('attempt', row),
     placed: placed === undefined ? undefined : placedRecord(placed),
+    array: array && {
+      ...array.rules,
+      closed: array.closed,
+      reason: array.reason,
+      stopGraceSeconds: array.stopGraceSeconds,
+    },
   };
 }
 
-function placedRecord(placed: Placed): PlacedRecord {
+export function placedRecord(placed: Placed): PlacedRecord {
   return {
     node: placed.node.name,
     incarnation: placed.incarnation,
@@ -45,17 +53,18 @@ function placedRecord(placed: Placed): PlacedRecord {
   };
 }
 
-/** What a view shows of a live job. */
-export function liveJob(core: CoreState, row: number): LiveJob {
+/** What a view shows of a live job, or of a child of one. */
+export function liveJob(core: CoreState, row: number, child = NONE): LiveJob {
   const { jobs } = core;
+  const array = core.arrays.get(row);
   const queue = core.queues[jobs.get('queue', row)] as Queue;
   const cls = jobs.get('class', row);
-  const placed = core.placed[jobs.get('placed', row)];
+  const placed = placedOf(core, row, child);
   return {
     id: jobs.id(row),
     number: jobs.get('number', row),
     account: queue.account,
-    state: jobs.state(row),
+    state: stateOf(core, row, child),
     queue: queue.name,
     definition: core.definitionPins.get(jobs.get('definition', row)),
     user: core.users.get(jobs.get('user', row)),
@@ -65,15 +74,20 @@ export function liveJob(core: CoreState, row: number): LiveJob {
     priority: core.classes.priority[cls] as number,
     held: jobs.has(row, JobFlag.held),
     cancelRequested: jobs.has(row, JobFlag.cancelRequested),
-    terminateRequested: jobs.has(row, JobFlag.terminateRequested),
+    terminateRequested: placed?.stopping ?? jobs.has(row, JobFlag.terminateRequested),
     createdAtMs: jobs.get('createdAt', row),
     runnableAtMs: jobs.get('runnableAt', row),
     placedAtMs: placed?.placedAtMs ?? 0,
     startedAtMs: placed?.startedAtMs ?? 0,
-    attempt: jobs.get('attempt', row),
+    attempt: attemptOf(core, row, child),
     node: placed?.node.name ?? '',
     nodeSilent: placed?.node.silent ?? false,
-    waitingFor: jobs.get('openDependencies', row),
-    reason: placed?.stopReason ?? '',
+    waitingFor: jobs.get('openDependencies', row) + (child === NONE ? 0 : (array?.waitsFor?.[child] ?? 0)),
+    reason: placed?.stopReason ?? (child === NONE ? (array?.reason ?? '') : ''),
+    child,
+    array:
+      array === undefined || child !== NONE
+        ? undefined
+        : { size: array.size, counts: array.counts.slice(1), changedAtMs: array.changedAtMs },
   };
 }

@@ -1,4 +1,6 @@
 import type { Change, Position } from '../store/store.ts';
+import type { ArrayState } from './arrays/array-state.ts';
+import type { RangeSet } from './arrays/range-set.ts';
 import type { ClusterRecord, DefinitionRecord } from './records/config.ts';
 import type { CapacityIndex } from './scheduler/capacity-index.ts';
 import type { ClassHeap } from './scheduler/class-heap.ts';
@@ -62,6 +64,8 @@ export interface Environment {
 export interface Placed {
   readonly slot: number;
   readonly row: number;
+  /** Of an array; NONE: the job is a plain one. */
+  readonly child: number;
   readonly node: Node;
   readonly attempt: number;
   readonly sequence: number;
@@ -73,6 +77,8 @@ export interface Placed {
   startedAtMs: number;
   /** The node has journaled it: no longer on its credit. */
   accepted: boolean;
+  /** Somebody asked for its end. */
+  stopping: boolean;
   stopReason: string;
   stopGraceSeconds: number | undefined;
 }
@@ -80,6 +86,7 @@ export interface Placed {
 /** What an attempt that was given up still holds on its node, until the node says that it is gone. */
 export interface Ghost {
   readonly jobId: JobIdBytes;
+  readonly childIndex: number;
   readonly attempt: number;
   /** The epoch that gave it up: only that one may stop it. */
   readonly epoch: number;
@@ -118,7 +125,7 @@ export interface Node {
   freeMilliVcpu: number;
   freeMemoryBytes: number;
   readonly freeNamed: Map<string, number>;
-  /** By row. */
+  /** By slot. */
   readonly attempts: Map<number, Placed>;
   readonly ghosts: Map<string, Ghost>;
   orphans: OrphanView[];
@@ -137,11 +144,32 @@ export interface TurnBuffer {
   bytes: number;
   outputs: Output[];
   dirtyRows: number[];
+  /** Rows of arrays with children to write, and of those whose counts changed. */
+  dirtyArrays: Set<number>;
+  changedArrays: Set<number>;
+}
+
+export function emptyBuffer(): TurnBuffer {
+  return { changes: [], bytes: 0, outputs: [], dirtyRows: [], dirtyArrays: new Set(), changedArrays: new Set() };
+}
+
+/** Children of an array that ended, for those that wait for them child by child. */
+export interface ChildrenToTell {
+  readonly row: number;
+  /** NONE: those in `failed`. */
+  readonly child: number;
+  readonly failed: RangeSet;
+  /** The array's followers at the time; later ones saw it when they were submitted. */
+  readonly followers: number;
 }
 
 /** Everything the core knows. Free functions over it do the work. */
 export class CoreState {
   readonly jobs = new JobTable();
+  /** Arrays by row, until their row is given back. */
+  readonly arrays = new Map<number, ArrayState>();
+  /** Children of all of them. */
+  children = 0;
   readonly classes = new ClassTable();
   readonly edges = new DependencyEdges();
   readonly ready = new ReadyJobs(this.jobs, this.classes);
@@ -160,6 +188,7 @@ export class CoreState {
   readonly freePlaced: number[] = [];
   /** Rows that ended and whose dependents are still to be told, in order. */
   readonly endedWithDependents: number[] = [];
+  readonly childrenToTell: ChildrenToTell[] = [];
   readonly retired: { row: number; turn: number }[] = [];
   retiredHead = 0;
   /** The last turn any of whose ended jobs has left memory. */
@@ -180,7 +209,7 @@ export class CoreState {
   elapsedMs = 0;
   nextLivenessMs = 0;
   readonly counts: number[] = [0, 0, 0, 0, 0, 0, 0, 0];
-  buffer: TurnBuffer = { changes: [], bytes: 0, outputs: [], dirtyRows: [] };
+  buffer: TurnBuffer = emptyBuffer();
 
   constructor(cluster: ClusterRecord, position: Position, wallMs: number) {
     this.cluster = cluster;

@@ -5,6 +5,8 @@
  * Times are Unix milliseconds (wall) unless a name says `elapsed`; sizes are bytes, vCPUs thousandths.
  */
 
+import type { RangeSet } from './arrays/range-set.ts';
+
 // --- Jobs -----------------------------------------------------------------------------------------------------------
 
 /** AWS Batch's states, numbered as in `galley.v1.JobState`. */
@@ -46,8 +48,11 @@ export type EndCause = (typeof EndCause)[keyof typeof EndCause];
 export const OnNodeLost = { wait: 1, fenced: 2, rerun: 3, fail: 4 } as const;
 export type OnNodeLost = (typeof OnNodeLost)[keyof typeof OnNodeLost];
 
-/** How a dependency is met, numbered as in `galley.v1.DependencyType` (0: the other job must succeed). */
-export const DependencyType = { afterOk: 0, afterAny: 3, afterNotOk: 4 } as const;
+/**
+ * How a dependency is met, numbered as in `galley.v1.DependencyType` (0: the other job must succeed; `nToN`: between arrays
+ * of one size, the child of the same index must).
+ */
+export const DependencyType = { afterOk: 0, nToN: 2, afterAny: 3, afterNotOk: 4 } as const;
 export type DependencyType = (typeof DependencyType)[keyof typeof DependencyType];
 
 /** 16 bytes. Compared by content. */
@@ -93,7 +98,25 @@ export interface EndedFact {
   readonly state: JobState;
   /** The digest of the request that made the job. */
   readonly digest: Uint8Array;
+  /** Of an array. */
+  readonly array?: { readonly size: number; readonly failed: RangeSet } | undefined;
 }
+
+/** An array job: how many children it has and how they are run. */
+export interface NewArray {
+  readonly size: number;
+  /** Children on nodes at once. 0: no limit. */
+  readonly concurrency: number;
+  /** Failed children after which none is started any more. 0: none. */
+  readonly failFastAfter: number;
+  /** Children that run first; the others only when all of these succeeded. 0: none. */
+  readonly canary: number;
+  /** Each child waits for the one before it to succeed. */
+  readonly sequential: boolean;
+}
+
+/** A job, or a child of an array (`child` from 0). */
+export type JobTarget = JobIdBytes | { readonly jobId: JobIdBytes; readonly child: number };
 
 /** A job to be, validated and resolved by the shell. */
 export interface NewJob {
@@ -111,6 +134,8 @@ export interface NewJob {
   readonly priority: number;
   readonly hold: boolean;
   readonly dependsOn: readonly NewDependency[];
+  /** Undefined: a plain job. */
+  readonly array?: NewArray | undefined;
   /** The record's bytes as validated; the core never looks inside. */
   readonly spec: Uint8Array;
   /** 16 bytes over the request. */
@@ -142,7 +167,8 @@ export type CancelMode = 'terminate' | 'pendingOnly';
 
 export interface CancelJobs {
   readonly kind: 'cancelJobs';
-  readonly jobs: readonly JobIdBytes[];
+  /** A whole array, or single children. */
+  readonly jobs: readonly JobTarget[];
   readonly reason: string;
   readonly mode: CancelMode;
   readonly graceSeconds: number | undefined;
@@ -276,6 +302,8 @@ export interface AttemptOutcome {
 /** An attempt's cumulative state, as its agent reports it. */
 export interface AttemptReport {
   readonly jobId: JobIdBytes;
+  /** From 0; -1: the job is not a child of an array. */
+  readonly childIndex: number;
   readonly attempt: number;
   readonly phase: AttemptPhase;
   /** From arrival of the placement to the start; from the start to the end; since the last change until it was sent. */
@@ -470,6 +498,7 @@ export type Reply<I extends Input> = Replies[I['kind']];
 
 export interface AttemptKey {
   readonly jobId: JobIdBytes;
+  readonly childIndex: number;
   readonly attempt: number;
 }
 
@@ -480,6 +509,7 @@ export interface PlaceOutput {
   readonly node: string;
   readonly session: number;
   readonly jobId: JobIdBytes;
+  readonly childIndex: number;
   readonly number: number;
   readonly attempt: number;
   /** Per node and incarnation, rising. */
@@ -499,12 +529,16 @@ export interface StopOutput {
   readonly node: string;
   readonly session: number;
   readonly jobId: JobIdBytes;
+  readonly childIndex: number;
   readonly attempt: number;
   readonly reason: string;
   readonly graceSeconds: number | undefined;
 }
 
-/** A job changed its state; for watchers. `number` identifies it, `row` is valid until the turn after. */
+/**
+ * A job changed its state; for watchers. An array says so too when its children changed theirs, once a turn. `number` identifies it, `row` is
+ * valid until the turn after.
+ */
 export interface JobChanged {
   readonly kind: 'jobChanged';
   readonly row: number;

@@ -1,3 +1,4 @@
+import type { ArrayState } from './arrays/array-state.ts';
 import { pauses } from './cluster.ts';
 import { blockersOf } from './explain.ts';
 import { hexJobId } from './ids.ts';
@@ -9,6 +10,7 @@ import { type CoreState, type Environment, NO_NAMED, type Node, type Queue, scop
 import { NONE } from './tables/job-table.ts';
 import { isTerminal, JobState, NodeState, type Requirements } from './types.ts';
 import type {
+  ChildView,
   CoreView,
   DefinitionView,
   EnvironmentView,
@@ -30,6 +32,16 @@ export function viewOf(core: CoreState): CoreView {
     },
     job: (id) => live(core, core.jobs.findById(id)),
     jobByNumber: (number) => live(core, core.jobs.findByNumber(number)),
+    child: (number, child) => {
+      const row = core.jobs.findByNumber(number);
+      const array = core.arrays.get(row);
+      if (array === undefined || child < 0 || child >= array.size || isTerminal(array.state(child))) return undefined;
+      return liveJob(core, row, child);
+    },
+    children: (number, states, from, limit) => {
+      const array = core.arrays.get(core.jobs.findByNumber(number));
+      return array === undefined || array.over ? undefined : childrenOf(array, states, from, limit);
+    },
     jobsByPrefix: (prefix, limit) => jobsByPrefix(core, prefix, limit),
     listLive: (filter, before, limit) => listLive(core, filter, before, limit),
     queue: (account, name) => {
@@ -64,6 +76,16 @@ export function viewOf(core: CoreState): CoreView {
     dispatchOrder: (account, queue, limit) => dispatchOrder(core, account, queue, limit),
     status: () => statusView(core),
   };
+}
+
+function childrenOf(array: ArrayState, states: readonly JobState[], from: number, limit: number): ChildView[] {
+  const bits = states.reduce((sum, state) => sum | (1 << state), 0);
+  const found: ChildView[] = [];
+  for (let child = from; child < array.size && found.length < limit; child++) {
+    const state = array.state(child);
+    if ((bits & (1 << state)) !== 0) found.push({ child, state });
+  }
+  return found;
 }
 
 function live(core: CoreState, row: number): LiveJob | undefined {

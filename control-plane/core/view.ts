@@ -1,6 +1,8 @@
 import type { Position } from '../store/store.ts';
+import type { RangeSet } from './arrays/range-set.ts';
 import type {
   AttemptOutcome,
+  EndCause,
   EnvironmentSettings,
   JobIdBytes,
   JobState,
@@ -44,6 +46,33 @@ export interface LiveJob {
   readonly waitingFor: number;
   /** Given with a cancel or terminate; else empty. */
   readonly reason: string;
+  /** From 0, of a child of the array that `id` and `number` name; -1: a job of its own. */
+  readonly child: number;
+  /** Of the parent of an array. */
+  readonly array: LiveArray | undefined;
+}
+
+/** The children of an array that is not over. */
+export interface LiveArray {
+  readonly size: number;
+  /** By state, from SUBMITTED. */
+  readonly counts: readonly number[];
+  /** When one of them last changed its state. */
+  readonly changedAtMs: number;
+}
+
+/** The children of an array that is over: those that did not fail succeeded. */
+export interface EndedArray {
+  readonly size: number;
+  readonly succeeded: number;
+  readonly failed: RangeSet;
+  readonly changedAtMs: number;
+}
+
+/** A child of an array that is not over, as far as the core remembers it: how a child ended is in the store. */
+export interface ChildView {
+  readonly child: number;
+  readonly state: JobState;
 }
 
 /** An attempt that is over, as its record keeps it. */
@@ -77,13 +106,21 @@ export interface EndedJob {
   readonly stoppedAtMs: number;
   readonly statusReason: string;
   readonly attempts: number;
-  /** Undefined when it ended without ever having been placed. */
+  /** Undefined when it ended without ever having been placed, or while it waited to be tried again. */
   readonly lastAttempt: EndedAttempt | undefined;
+  /** From 0, of a child of the array that `id` and `number` name; -1: a job of its own. */
+  readonly child: number;
+  /** Of the parent of an array. */
+  readonly array: EndedArray | undefined;
+  /** Of a child that ended while it waited: why. */
+  readonly cause?: EndCause | undefined;
 }
 
 /** What an attempt leaves for accounting. */
 export interface HistoryRecord extends EndedAttempt {
   readonly jobId: JobIdBytes;
+  /** From 0; -1: the job is not a child of an array. */
+  readonly child: number;
   readonly number: number;
   readonly account: string;
   readonly user: string;
@@ -119,6 +156,7 @@ export interface EnvironmentView extends EnvironmentSettings {
 
 export interface OrphanView {
   readonly jobId: JobIdBytes;
+  readonly childIndex: number;
   readonly attempt: number;
   readonly running: boolean;
   readonly jobName: string;
@@ -190,6 +228,10 @@ export interface CoreView {
   readonly wallMs: number;
   job(id: JobIdBytes): LiveJob | undefined;
   jobByNumber(number: number): LiveJob | undefined;
+  /** A child of a live array that is not over; undefined otherwise. */
+  child(number: number, child: number): LiveJob | undefined;
+  /** Children of a live array in these states from child `from` on, at most `limit`; undefined: no such array is alive. */
+  children(number: number, states: readonly JobState[], from: number, limit: number): ChildView[] | undefined;
   /** Ids of live jobs that begin with these hexadecimal digits (no dashes), at most `limit`. */
   jobsByPrefix(hexPrefix: string, limit: number): LiveJob[];
   /** Newest first, numbers below `before`, at most `limit`. */

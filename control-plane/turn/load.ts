@@ -4,6 +4,7 @@ import type { Core } from '../core/core.ts';
 import { jobIdFromUuid } from '../core/ids.ts';
 import { CoreLoader, type PendingDependent } from '../core/load.ts';
 import {
+  arrayRange,
   CLUSTER_KEY,
   decodeEndedJob,
   endedJobKey,
@@ -30,6 +31,13 @@ export async function loadCore(store: Store, options: { wallMs: number }): Promi
     await each(store, account, 'n', (value) => loader.node(value));
     await each(store, account, 'j', (value) => loader.liveJob(account, value));
   }
+  for (const { account, number } of loader.arrays) {
+    const children = loader.children(account, number);
+    for await (const page of store.scan(arrayRange(account, 'c', number))) {
+      for (const { key, value } of page) children.record(key, value);
+    }
+    children.finish();
+  }
   for (let at = 0; at < loader.dependents.length; at += SPEC_PAGE) {
     await loadDependencies(store, loader, loader.dependents.slice(at, at + SPEC_PAGE));
   }
@@ -47,7 +55,9 @@ async function loadDependencies(store: Store, loader: CoreLoader, jobs: readonly
   for (const [at, { account, number }] of jobs.entries()) {
     const spec = specs[at];
     if (spec === undefined) throw new Error(`the spec of job ${number} is missing from the store`);
-    const { dependsOn } = fromBinary(SubmitJobRequestSchema, spec);
+    const request = fromBinary(SubmitJobRequestSchema, spec);
+    // SEQUENTIAL names no other job; the array's own record has it.
+    const dependsOn = request.dependsOn.filter(({ type }) => type !== ProtoDependencyType.SEQUENTIAL);
     const ids = dependsOn.map((dependency) => jobIdFromUuid(dependency.jobId));
     const ended = await readEndedFacts(store, account, ids);
     const dependencies = dependsOn.map(
@@ -72,8 +82,8 @@ export async function readEndedFacts(
   for (const [i, { at, number }] of found.entries()) {
     const record = records[i];
     if (record === undefined) continue;
-    const { state, digest } = decodeEndedJob(record);
-    facts[at] = { number, state, digest };
+    const { state, digest, array } = decodeEndedJob(record);
+    facts[at] = { number, state, digest, array };
   }
   return facts;
 }
@@ -81,6 +91,8 @@ export async function readEndedFacts(
 /** The core's type of a dependency as submitted. */
 export function dependencyType(type: ProtoDependencyType): DependencyType {
   switch (type) {
+    case ProtoDependencyType.N_TO_N:
+      return DependencyType.nToN;
     case ProtoDependencyType.AFTER_ANY:
       return DependencyType.afterAny;
     case ProtoDependencyType.AFTER_NOT_OK:

@@ -93,6 +93,7 @@ it('shows what is alive, names what is not, and ends with the last job', async (
   expect(job?.state).toBe(JobState.starting);
   const report = {
     jobId: id,
+    childIndex: -1,
     attempt: 1,
     phase: 'ended' as const,
     startDelayMs: 1,

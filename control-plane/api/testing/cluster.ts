@@ -169,6 +169,7 @@ export class TestNode {
       reports: [
         {
           jobId: place.jobId,
+          childIndex: place.childIndex,
           attempt: place.attempt,
           phase: 'accepted',
           startDelayMs: 1,

@@ -1,3 +1,4 @@
+import { afterChildren, arrayOf, closeArray } from '../arrays/children.ts';
 import { QUEUE_DELETED } from '../jobs/texts.ts';
 import { endJob } from '../jobs/transition.ts';
 import { MAX_QUEUES } from '../limits.ts';
@@ -6,11 +7,12 @@ import { queueKey } from '../records/keys.ts';
 import { ClassHeap } from '../scheduler/class-heap.ts';
 import { servedBefore, unpark } from '../scheduler/queueing.ts';
 import { type CoreState, type Environment, put, type Queue, remove, scoped } from '../state.ts';
-import { NONE } from '../tables/job-table.ts';
+import { JobFlag, NONE } from '../tables/job-table.ts';
 import {
   type CreateQueue,
   type DeleteQueue,
   type Done,
+  EndCause,
   isTerminal,
   JobState,
   type QueueSettings,
@@ -100,6 +102,12 @@ function endWaiting(core: CoreState, queue: Queue, row: number): void {
   const { jobs } = core;
   const state = jobs.state(row) as number;
   if (state === 0 || isTerminal(jobs.state(row)) || jobs.get('queue', row) !== queue.index) return;
+  if (jobs.has(row, JobFlag.array)) {
+    const array = arrayOf(core, row);
+    closeArray(core, array, { reason: QUEUE_DELETED, cause: EndCause.queueDeleted });
+    afterChildren(core, array);
+    return;
+  }
   if (jobs.get('placed', row) !== NONE) return;
   endJob(core, row, { state: JobState.failed, statusReason: QUEUE_DELETED, attempt: undefined });
 }

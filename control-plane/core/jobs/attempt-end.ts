@@ -1,15 +1,17 @@
+import { arrayOf } from '../arrays/children.ts';
 import { MAX_NODE_LOSS_ATTEMPTS } from '../limits.ts';
 import { refreshNode } from '../nodes/capacity.ts';
 import { ghostKey } from '../nodes/ghosts.ts';
 import { writeNode } from '../nodes/records.ts';
 import { removePlaced } from '../scheduler/pass.ts';
 import type { CoreState, Placed } from '../state.ts';
-import { JobFlag } from '../tables/job-table.ts';
+import { NONE } from '../tables/job-table.ts';
 import { type AttemptOutcome, EndCause, JobState, OnNodeLost } from '../types.ts';
 import type { EndedAttempt } from '../view.ts';
 import { shouldRetry, visibleExitCode } from './retry.ts';
 import { attemptStatusReason } from './texts.ts';
-import { endJob, makeRunnable, recordAttempt, setState } from './transition.ts';
+import { recordAttempt } from './transition.ts';
+import { endUnit, setAttempt, waitAgain } from './unit.ts';
 
 /** How and when an attempt ended. */
 export interface AttemptEnd {
@@ -22,13 +24,13 @@ export interface AttemptEnd {
 
 /** Ends an attempt: records it, frees what it held, and ends its job or tries it again. */
 export function endAttempt(core: CoreState, placed: Placed, end: AttemptEnd): void {
-  const { jobs } = core;
-  const { row, node } = placed;
+  const { row, child, node } = placed;
   const { outcome } = end;
   if (end.leavesGhost) {
-    const jobId = jobs.id(row);
+    const jobId = core.jobs.id(row);
     const { attempt, requirements } = placed;
-    node.ghosts.set(ghostKey(jobId, attempt), { jobId, attempt, epoch: core.position.epoch, requirements });
+    const { epoch } = core.position;
+    node.ghosts.set(ghostKey(jobId, child, attempt), { jobId, childIndex: child, attempt, epoch, requirements });
     writeNode(core, node);
   }
   removePlaced(core, placed, end.leavesGhost);
@@ -42,17 +44,24 @@ export function endAttempt(core: CoreState, placed: Placed, end: AttemptEnd): vo
     statusReason: attemptStatusReason(outcome.cause, node.name, placed.stopReason),
   };
   const succeeded = outcome.cause === EndCause.exited && outcome.exitCode === 0;
-  const again = !succeeded && !jobs.has(row, JobFlag.terminateRequested) && triesAgain(core, row, attempt);
+  const ending = placed.stopping || isClosed(core, placed);
+  const again = !succeeded && !ending && triesAgain(core, row, attempt);
   recordAttempt(core, placed, attempt, succeeded, !again);
   if (again) {
-    makeRunnable(core, row);
+    waitAgain(core, row, child);
     return;
   }
-  endJob(core, row, {
+  endUnit(core, row, child, {
     state: succeeded ? JobState.succeeded : JobState.failed,
     statusReason: attempt.statusReason,
+    cause: outcome.cause,
     attempt,
   });
+}
+
+/** No child of its array is placed any more. */
+function isClosed(core: CoreState, { row, child }: Placed): boolean {
+  return child !== NONE && arrayOf(core, row).closed;
 }
 
 function triesAgain(core: CoreState, row: number, attempt: EndedAttempt): boolean {
@@ -94,14 +103,14 @@ export function loseAttempt(core: CoreState, placed: Placed, reason: string, lea
 
 /** A node rejected a placement: it never ran and never will; the job waits again and no attempt was used up. */
 export function takeBack(core: CoreState, placed: Placed): void {
-  const { row, node } = placed;
+  const { row, child, node } = placed;
   removePlaced(core, placed);
   refreshNode(node);
-  core.jobs.set('attempt', row, placed.attempt - 1);
-  if (core.jobs.has(row, JobFlag.terminateRequested)) {
-    setState(core, row, JobState.runnable);
-    endJob(core, row, { state: JobState.failed, statusReason: placed.stopReason, attempt: undefined });
+  setAttempt(core, row, child, placed.attempt - 1);
+  if (placed.stopping || isClosed(core, placed)) {
+    const statusReason = placed.stopReason || core.arrays.get(row)?.reason || '';
+    endUnit(core, row, child, { state: JobState.failed, statusReason, cause: EndCause.stopped, attempt: undefined });
     return;
   }
-  makeRunnable(core, row);
+  waitAgain(core, row, child);
 }

@@ -1,6 +1,8 @@
+import { afterChildren, arrayOf, closeArray } from '../arrays/children.ts';
+import { tellFollowers } from '../arrays/n-to-n.ts';
 import type { CoreState } from '../state.ts';
-import { NONE } from '../tables/job-table.ts';
-import { DependencyType, isTerminal, JobState } from '../types.ts';
+import { JobFlag, NONE } from '../tables/job-table.ts';
+import { DependencyType, EndCause, isTerminal, JobState } from '../types.ts';
 import { DEPENDENCY_FAILED } from './texts.ts';
 import { endJob, settlePending } from './transition.ts';
 
@@ -30,7 +32,8 @@ export function addDependency(core: CoreState, row: number, on: number, type: De
  */
 export function tellDependents(core: CoreState, budget: number): boolean {
   const { jobs, edges, endedWithDependents } = core;
-  let steps = budget;
+  let steps = tellFollowers(core, budget);
+  if (core.childrenToTell.length > 0) return true;
   while (endedWithDependents.length > 0) {
     const row = endedWithDependents[0] as number;
     for (let edge = jobs.get('firstDependent', row); edge !== NONE; edge = jobs.get('firstDependent', row)) {
@@ -57,5 +60,11 @@ function tell(core: CoreState, row: number, met: boolean): void {
 
 /** A job that waits for what can never come. */
 export function failDependent(core: CoreState, row: number): void {
+  if (core.jobs.has(row, JobFlag.array)) {
+    const array = arrayOf(core, row);
+    closeArray(core, array, { reason: DEPENDENCY_FAILED, cause: EndCause.dependencyFailed });
+    afterChildren(core, array);
+    return;
+  }
   endJob(core, row, { state: JobState.failed, statusReason: DEPENDENCY_FAILED, attempt: undefined });
 }

@@ -13,6 +13,7 @@ export function evictRetired(core: CoreState): void {
     const old = core.turn - next.turn > RETIRED_TURNS || retired.length - core.retiredHead > MAX_RETIRED_JOBS;
     // Its dependents are told first: they are found through its row.
     if (!old || next.turn > core.durableTurn || jobs.get('firstDependent', next.row) !== NONE) break;
+    if ((core.arrays.get(next.row)?.untold ?? 0) > 0) break;
     core.retiredHead += 1;
     core.evictedTurn = Math.max(core.evictedTurn, next.turn);
     releaseRow(core, next.row);
@@ -30,6 +31,8 @@ function releaseRow(core: CoreState, row: number): void {
   core.users.release(jobs.get('user', row));
   core.submitters.release(jobs.get('submitter', row));
   core.retries.release(jobs.get('retry', row));
+  core.children -= core.arrays.get(row)?.size ?? 0;
+  core.arrays.delete(row);
   jobs.setFlag(row, JobFlag.watched, false);
   jobs.release(row);
 }

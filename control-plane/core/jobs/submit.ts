@@ -1,10 +1,12 @@
+import { addArray, connectChildren, openArray } from '../arrays/open.ts';
 import { sameBytes } from '../ids.ts';
-import { MAX_LIVE_JOBS } from '../limits.ts';
+import { MAX_ARRAYS, MAX_CHILDREN, MAX_LIVE_JOBS } from '../limits.ts';
 import { specKey } from '../records/keys.ts';
 import { encodeRetryKey } from '../records/parts.ts';
 import { type CoreState, put, type Queue, scoped, updateCluster } from '../state.ts';
 import { JobFlag, NONE } from '../tables/job-table.ts';
 import {
+  DependencyType,
   isTerminal,
   JobState,
   type NewDependency,
@@ -39,7 +41,7 @@ function refuseAtomic(core: CoreState, jobs: readonly NewJob[]): Refusal | undef
     }
     const existing = findExisting(core, job);
     if (existing !== undefined && !existing.ok) return { ...existing, field: `jobs[${at}].${existing.field}` };
-    const refusal = existing === undefined ? refuse(core, job, jobs.length, (id) => earlier.has(id.join())) : undefined;
+    const refusal = existing === undefined ? refuse(core, job, jobs, (id) => earlier.get(id.join())) : undefined;
     if (refusal !== undefined) return { ...refusal, field: `jobs[${at}].${refusal.field}` };
     earlier.set(key, job);
   }
@@ -47,7 +49,7 @@ function refuseAtomic(core: CoreState, jobs: readonly NewJob[]): Refusal | undef
 }
 
 function submitOne(core: CoreState, job: NewJob, submittedBy: string): Submitted | Refusal {
-  return findExisting(core, job) ?? refuse(core, job, 1, () => false) ?? accept(core, job, submittedBy);
+  return findExisting(core, job) ?? refuse(core, job, [job], () => undefined) ?? accept(core, job, submittedBy);
 }
 
 /** The answer that this id got before: the job's id is its idempotency key. */
@@ -74,7 +76,12 @@ function staleFacts(): Refusal {
   return { ok: false, code: 'staleFacts', field: '', message: 'facts from the store are too old' };
 }
 
-function refuse(core: CoreState, job: NewJob, room: number, inBatch: (id: Uint8Array) => boolean): Refusal | undefined {
+function refuse(
+  core: CoreState,
+  job: NewJob,
+  batch: readonly NewJob[],
+  inBatch: (id: Uint8Array) => NewJob | undefined,
+): Refusal | undefined {
   const queue = core.queuesByName.get(scoped(job.account, job.queue));
   if (queue === undefined || queue.deleting) {
     return { ok: false, code: 'notFound', field: 'job_queue', message: `job queue "${job.queue}" does not exist` };
@@ -83,14 +90,14 @@ function refuse(core: CoreState, job: NewJob, room: number, inBatch: (id: Uint8A
     const message = `job queue "${job.queue}" is disabled and takes no new jobs`;
     return { ok: false, code: 'failedPrecondition', field: 'job_queue', message };
   }
-  if (core.jobs.size + room > MAX_LIVE_JOBS) {
+  if (core.jobs.size + batch.length > MAX_LIVE_JOBS) {
     return exhausted('', `${MAX_LIVE_JOBS} jobs are alive, which is the most; wait for some to end`);
   }
+  const noRoom = refuseArrays(core, batch);
+  if (noRoom !== undefined) return noRoom;
   for (const [at, dependency] of job.dependsOn.entries()) {
-    if (core.jobs.findById(dependency.jobId) !== NONE || dependency.ended !== undefined) continue;
-    if (inBatch(dependency.jobId)) continue;
-    const message = 'no job has this id, or it ended longer ago than jobs are kept';
-    return { ok: false, code: 'invalid', field: `depends_on[${at}].job_id`, message };
+    const refusal = refuseDependency(core, job, dependency, inBatch(dependency.jobId));
+    if (refusal !== undefined) return { ...refusal, field: `depends_on[${at}].${refusal.field}` };
   }
   if (!core.classes.hasRoomFor(job.requirements)) {
     return exhausted('task.resources', 'too many distinct sets of requirements are alive at once');
@@ -107,6 +114,41 @@ function refuse(core: CoreState, job: NewJob, room: number, inBatch: (id: Uint8A
   return undefined;
 }
 
+function refuseArrays(core: CoreState, batch: readonly NewJob[]): Refusal | undefined {
+  const arrays = batch.filter(({ array }) => array !== undefined);
+  if (arrays.length === 0) return undefined;
+  const children = arrays.reduce((sum, { array }) => sum + (array?.size ?? 0), 0);
+  if (core.arrays.size + arrays.length > MAX_ARRAYS) {
+    return exhausted('array', `${MAX_ARRAYS} arrays are alive, which is the most; wait for some to end`);
+  }
+  if (core.children + children <= MAX_CHILDREN) return undefined;
+  return exhausted(
+    'array',
+    `arrays have ${MAX_CHILDREN} children together at the most; ${core.children} are there, this asks for ${children} more`,
+  );
+}
+
+function refuseDependency(
+  core: CoreState,
+  job: NewJob,
+  { jobId, type, ended }: NewDependency,
+  earlier: NewJob | undefined,
+): Refusal | undefined {
+  const row = core.jobs.findById(jobId);
+  if (row === NONE && ended === undefined && earlier === undefined) {
+    const message = 'no job has this id, or it ended longer ago than jobs are kept';
+    return { ok: false, code: 'invalid', field: 'job_id', message };
+  }
+  if (type !== DependencyType.nToN) return undefined;
+  const other = (row === NONE ? undefined : core.arrays.get(row)?.size) ?? ended?.array?.size ?? earlier?.array?.size;
+  if (other !== undefined && other === job.array?.size) return undefined;
+  const message =
+    other === undefined
+      ? 'N_TO_N is between array jobs, and the other job is none'
+      : `N_TO_N is between arrays of one size; this one has ${job.array?.size ?? 'no'} children, the other ${other}`;
+  return { ok: false, code: 'invalid', field: 'type', message };
+}
+
 function exhausted(field: string, message: string): Refusal {
   return { ok: false, code: 'exhausted', field, message };
 }
@@ -116,7 +158,8 @@ function accept(core: CoreState, job: NewJob, submittedBy: string): Submitted {
   const number = core.cluster.nextNumber;
   updateCluster(core, { nextNumber: number + 1 });
   const row = addRow(core, { ...job, queue, number, submittedBy, createdAtMs: core.wallMs });
-  count(core, row, JobState.submitted, 1);
+  if (job.array === undefined) count(core, row, JobState.submitted, 1);
+  else addArray(core, row, job.array);
   put(core, specKey(job.account, number), job.spec);
   markDirty(core, row);
   core.jobs.setFlag(row, JobFlag.held, job.hold);
@@ -171,9 +214,11 @@ export function connect(core: CoreState, row: number, dependsOn: readonly NewDep
   const { jobs } = core;
   if (dependsOn.length > 0) jobs.setFlag(row, JobFlag.dependent, true);
   let failed = false;
-  for (const { jobId, type, ended } of dependsOn) {
+  for (const dependency of dependsOn) {
+    const { jobId, type, ended } = dependency;
     const on = jobs.findById(jobId);
-    if (on === NONE || isTerminal(jobs.state(on))) {
+    if (type === DependencyType.nToN) connectChildren(core, row, on, dependency);
+    else if (on === NONE || isTerminal(jobs.state(on))) {
       const state = on === NONE ? ended?.state : jobs.state(on);
       failed ||= state === undefined || !isMet(type, state);
     } else if (!failed) {
@@ -186,6 +231,10 @@ export function connect(core: CoreState, row: number, dependsOn: readonly NewDep
 /** Lets a new job wait, run or fail, as its dependencies say. */
 export function settle(core: CoreState, row: number, dependencyFailed: boolean): void {
   const { jobs } = core;
+  if (jobs.has(row, JobFlag.array)) {
+    openArray(core, row, dependencyFailed);
+    return;
+  }
   if (dependencyFailed) failDependent(core, row);
   else if (jobs.get('openDependencies', row) > 0 || jobs.has(row, JobFlag.held)) setState(core, row, JobState.pending);
   else makeRunnable(core, row);

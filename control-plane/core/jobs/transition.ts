@@ -1,3 +1,6 @@
+import type { ArrayState } from '../arrays/array-state.ts';
+import { arrayOf, settleChildren } from '../arrays/children.ts';
+import { RangeSet } from '../arrays/range-set.ts';
 import { assert, known } from '../assert.ts';
 import { encodeAttempt, encodeEndedJob } from '../records/ended-job.ts';
 import { encodeHistory } from '../records/history.ts';
@@ -6,7 +9,7 @@ import { addReady, removeReady } from '../scheduler/queueing.ts';
 import { type CoreState, emit, type Placed, put, type Queue, remove, updateCluster } from '../state.ts';
 import { JobFlag, NONE } from '../tables/job-table.ts';
 import { isTerminal, JobState } from '../types.ts';
-import type { EndedAttempt } from '../view.ts';
+import type { EndedArray, EndedAttempt } from '../view.ts';
 
 /*
  * The life of a job. Every change of state goes through `setState`.
@@ -29,7 +32,14 @@ import type { EndedAttempt } from '../view.ts';
 
 const NEXT: Readonly<Record<JobState, readonly JobState[]>> = {
   [JobState.submitted]: [JobState.pending, JobState.runnable, JobState.failed],
-  [JobState.pending]: [JobState.runnable, JobState.failed, JobState.starting, JobState.running],
+  [JobState.pending]: [
+    JobState.runnable,
+    JobState.failed,
+    JobState.starting,
+    JobState.running,
+    // The parent of an array.
+    JobState.succeeded,
+  ],
   [JobState.runnable]: [JobState.pending, JobState.starting, JobState.running, JobState.failed, JobState.succeeded],
   [JobState.starting]: [JobState.runnable, JobState.running, JobState.succeeded, JobState.failed],
   [JobState.running]: [JobState.runnable, JobState.succeeded, JobState.failed],
@@ -44,13 +54,20 @@ export function queueOf(core: CoreState, row: number): Queue {
 /** Moves a job to another state: the only place that does. */
 export function setState(core: CoreState, row: number, to: JobState): void {
   const from = core.jobs.state(row);
-  assert(NEXT[from].includes(to), `job ${core.jobs.get('number', row)} cannot go from state ${from} to ${to}`);
+  assertNext(core, row, from, to);
   core.jobs.setState(row, to);
-  count(core, row, from, -1);
-  count(core, row, to, 1);
+  // An array counts by its children.
+  if (!core.jobs.has(row, JobFlag.array)) {
+    count(core, row, from, -1);
+    count(core, row, to, 1);
+  }
   markDirty(core, row);
   const { account, name: queue } = queueOf(core, row);
   emit(core, { kind: 'jobChanged', row, number: core.jobs.get('number', row), account, queue, from, to });
+}
+
+export function assertNext(core: CoreState, row: number, from: JobState, to: JobState): void {
+  assert(NEXT[from].includes(to), `job ${core.jobs.get('number', row)} cannot go from state ${from} to ${to}`);
 }
 
 export function count(core: CoreState, row: number, state: JobState, by: number): void {
@@ -78,6 +95,10 @@ export function makeRunnable(core: CoreState, row: number): void {
 export function settlePending(core: CoreState, row: number): void {
   const { jobs } = core;
   if (jobs.state(row) !== JobState.pending) return;
+  if (jobs.has(row, JobFlag.array)) {
+    settleChildren(core, arrayOf(core, row));
+    return;
+  }
   if (jobs.get('openDependencies', row) === 0 && !jobs.has(row, JobFlag.held)) makeRunnable(core, row);
 }
 
@@ -120,6 +141,8 @@ export function endJob(core: CoreState, row: number, end: JobEnd): void {
       statusReason: end.statusReason,
       attempts: jobs.get('attempt', row),
       lastAttempt: end.attempt,
+      child: NONE,
+      array: core.arrays.get(row) && endedArray(arrayOf(core, row)),
     }),
   );
   put(core, jobIdIndexKey(queue.account, id), numberBytes(number));
@@ -127,6 +150,15 @@ export function endJob(core: CoreState, row: number, end: JobEnd): void {
   updateCluster(core, { endedJobs: core.cluster.endedJobs + 1 });
   core.retired.push({ row, turn: core.turn });
   if (jobs.get('firstDependent', row) !== NONE) core.endedWithDependents.push(row);
+}
+
+function endedArray(array: ArrayState): EndedArray {
+  return {
+    size: array.size,
+    succeeded: array.counts[JobState.succeeded] as number,
+    failed: RangeSet.where(array.size, (child) => array.state(child) === JobState.failed),
+    changedAtMs: array.changedAtMs,
+  };
 }
 
 /** Writes what an attempt leaves: its accounting record, and its own record when another attempt follows. */
@@ -138,15 +170,16 @@ export function recordAttempt(
   final: boolean,
 ): void {
   const { jobs } = core;
-  const { row } = placed;
+  const { row, child } = placed;
   const { account, name } = queueOf(core, row);
   const number = jobs.get('number', row);
   put(
     core,
-    historyKey(account, attempt.stoppedAtMs, number, attempt.attempt),
+    historyKey(account, attempt.stoppedAtMs, number, attempt.attempt, child),
     encodeHistory({
       ...attempt,
       jobId: jobs.id(row),
+      child,
       number,
       account,
       user: core.users.get(jobs.get('user', row)),
@@ -159,5 +192,5 @@ export function recordAttempt(
       final,
     }),
   );
-  if (!final) put(core, attemptKey(account, number, attempt.attempt), encodeAttempt(attempt));
+  if (!final) put(core, attemptKey(account, number, attempt.attempt, child), encodeAttempt(attempt));
 }

@@ -3,7 +3,6 @@ import { queueOf } from '../jobs/transition.ts';
 import { MAX_NODES } from '../limits.ts';
 import { emitPlacement, emitStop, nodeOf } from '../scheduler/pass.ts';
 import { type CoreState, type Environment, type Node, scoped, updateCluster } from '../state.ts';
-import { JobFlag } from '../tables/job-table.ts';
 import { type AttemptKey, type NodeConnected, NodeState, type Refusal, type Replies } from '../types.ts';
 import { recomputeFree } from './capacity.ts';
 import { ghostKey } from './ghosts.ts';
@@ -63,7 +62,11 @@ export function connectNode(core: CoreState, input: NodeConnected): Replies['nod
   if (!input.historyContinues) stopAwaiting(core, node);
   writeNode(core, node);
   updateNodeState(core, node, 'its agent connected');
-  const believed = [...node.attempts.values()].map(({ row, attempt }) => ({ jobId: core.jobs.id(row), attempt }));
+  const believed = [...node.attempts.values()].map(({ row, child, attempt }) => ({
+    jobId: core.jobs.id(row),
+    childIndex: child,
+    attempt,
+  }));
   return { ok: true, believed, release };
 }
 
@@ -149,9 +152,10 @@ function reconcile(core: CoreState, node: Node, input: NodeConnected): AttemptKe
   const reported = new Set<string>();
   const reportedSequences = new Set<number>();
   for (const report of input.attempts) {
-    reported.add(ghostKey(report.jobId, report.attempt));
+    const { jobId, childIndex, attempt } = report;
+    reported.add(ghostKey(jobId, childIndex, attempt));
     reportedSequences.add(report.placementSequence);
-    if (applyReport(core, node, report)) release.push({ jobId: report.jobId, attempt: report.attempt });
+    if (applyReport(core, node, report)) release.push({ jobId, childIndex, attempt });
   }
   for (const key of [...node.ghosts.keys()]) if (!reported.has(key)) node.ghosts.delete(key);
   recomputeFree(node);
@@ -159,7 +163,7 @@ function reconcile(core: CoreState, node: Node, input: NodeConnected): AttemptKe
   const inOrder = [...node.attempts.values()].sort((a, b) => a.sequence - b.sequence);
   for (const placed of inOrder) {
     if (!reportedSequences.has(placed.sequence)) emitPlacement(core, queueOf(core, placed.row), placed);
-    else if (core.jobs.has(placed.row, JobFlag.terminateRequested)) emitStop(core, placed);
+    else if (placed.stopping) emitStop(core, placed);
   }
   return release;
 }

@@ -5,8 +5,8 @@ import { chargeNode, refreshNode } from './capacity.ts';
 import { writeNode } from './records.ts';
 
 /** Names an attempt among a node's ghosts and reports. */
-export function ghostKey(jobId: JobIdBytes, attempt: number): string {
-  return `${hexJobId(jobId)}/${attempt}`;
+export function ghostKey(jobId: JobIdBytes, childIndex: number, attempt: number): string {
+  return `${hexJobId(jobId)}/${childIndex}/${attempt}`;
 }
 
 /** The node says that a given-up attempt is gone: what it held is free. */

@@ -1,5 +1,6 @@
 import { endAttempt, loseAttempt, takeBack } from '../jobs/attempt-end.ts';
-import { markDirty, setState } from '../jobs/transition.ts';
+import { markDirty } from '../jobs/transition.ts';
+import { attemptOf, hasUnit, markUnit, placedOf, setAttempt, setUnitState, stateOf } from '../jobs/unit.ts';
 import {
   EPOCH_NUMBER_GAP,
   MAX_ORPHANS_PER_NODE,
@@ -20,20 +21,22 @@ import { ghostKey, layGhost } from './ghosts.ts';
  */
 export function applyReport(core: CoreState, node: Node, report: AttemptReport): boolean {
   const over = report.phase === 'ended' || report.phase === 'rejected';
-  const row = core.jobs.findById(report.jobId);
-  const placed = row === NONE ? undefined : core.placed[core.jobs.get('placed', row)];
+  const child = report.childIndex;
+  const found = core.jobs.findById(report.jobId);
+  const row = found !== NONE && hasUnit(core, found, child) ? found : NONE;
+  const placed = row === NONE ? undefined : placedOf(core, row, child);
   if (placed !== undefined && placed.node === node && placed.attempt === report.attempt) {
     // A rejected attempt is placed again under its number: the sequence tells a late rejection from one of this placement.
     if (placed.sequence === report.placementSequence) advance(core, placed, report);
     return over;
   }
-  const key = ghostKey(report.jobId, report.attempt);
+  const key = ghostKey(report.jobId, child, report.attempt);
   if (node.ghosts.has(key)) {
     if (over) layGhost(core, node, key);
     else stopGhost(core, node, key, report);
     return over;
   }
-  if (row !== NONE && !isTerminal(core.jobs.state(row)) && report.attempt > core.jobs.get('attempt', row)) {
+  if (row !== NONE && !isTerminal(stateOf(core, row, child)) && report.attempt > attemptOf(core, row, child)) {
     if (report.phase !== 'rejected') adopt(core, node, row, report);
     return over;
   }
@@ -47,7 +50,8 @@ function advance(core: CoreState, placed: Placed, report: AttemptReport): void {
   if (!placed.accepted) {
     placed.accepted = true;
     placed.node.unanswered -= 1;
-    markDirty(core, placed.row);
+    // A child's record says it with the next change: whoever loads it asks the node anyway.
+    if (placed.child === NONE) markDirty(core, placed.row);
     refreshNode(placed.node);
   }
   switch (report.phase) {
@@ -69,8 +73,9 @@ function start(core: CoreState, placed: Placed, startedAtMs: number): void {
   if (placed.startedAtMs !== 0) return;
   // Times are derived from durations and kept in order: a node's clock is never compared with ours.
   placed.startedAtMs = Math.min(core.wallMs, Math.max(placed.placedAtMs, startedAtMs));
-  if (core.jobs.state(placed.row) === JobState.starting) setState(core, placed.row, JobState.running);
-  markDirty(core, placed.row);
+  const { row, child } = placed;
+  if (stateOf(core, row, child) === JobState.starting) setUnitState(core, row, child, JobState.running);
+  markUnit(core, row, child);
 }
 
 function finish(core: CoreState, placed: Placed, report: AttemptReport): void {
@@ -106,16 +111,20 @@ function reject(core: CoreState, placed: Placed, report: AttemptReport): void {
 /** The store lost this attempt: it goes on from what the node says, and its job with it. */
 function adopt(core: CoreState, node: Node, row: number, report: AttemptReport): void {
   const { jobs } = core;
-  const older = core.placed[jobs.get('placed', row)];
+  const child = report.childIndex;
+  const older = placedOf(core, row, child);
   if (older !== undefined) loseAttempt(core, older, 'its end was lost with the state of the control plane', false);
-  if (isTerminal(jobs.state(row))) {
+  if (isTerminal(stateOf(core, row, child))) {
     if (report.phase !== 'ended') addOrphan(core, node, report);
     return;
   }
-  if (jobs.has(row, JobFlag.ready)) removeReady(core, row);
-  jobs.setFlag(row, JobFlag.held, false);
+  if (child === NONE) {
+    if (jobs.has(row, JobFlag.ready)) removeReady(core, row);
+    jobs.setFlag(row, JobFlag.held, false);
+  }
   const placed = addPlaced(core, {
     row,
+    child,
     node,
     attempt: report.attempt,
     sequence: report.placementSequence,
@@ -128,11 +137,12 @@ function adopt(core: CoreState, node: Node, row: number, report: AttemptReport):
     ),
     startedAtMs: 0,
     accepted: true,
+    stopping: false,
     stopReason: '',
     stopGraceSeconds: undefined,
   });
-  jobs.set('attempt', row, report.attempt);
-  setState(core, row, JobState.starting);
+  setAttempt(core, row, child, report.attempt);
+  setUnitState(core, row, child, JobState.starting);
   updateCluster(core, { adoptedAttempts: core.cluster.adoptedAttempts + 1 });
   advance(core, placed, report);
 }
@@ -145,11 +155,12 @@ function isLostNumber({ cluster }: CoreState, number: number): boolean {
 function addOrphan(core: CoreState, node: Node, report: AttemptReport): void {
   if (node.orphans.length >= MAX_ORPHANS_PER_NODE) return;
   const startedAtMs = core.wallMs - report.ageMs - report.runDurationMs;
-  const { jobId, attempt, jobName } = report;
+  const { jobId, childIndex, attempt, jobName } = report;
   const known = node.orphans.some(
-    (o) => o.attempt === attempt && ghostKey(o.jobId, attempt) === ghostKey(jobId, attempt),
+    (o) => o.attempt === attempt && ghostKey(o.jobId, o.childIndex, attempt) === ghostKey(jobId, childIndex, attempt),
   );
-  if (!known) node.orphans.push({ jobId, attempt, running: report.phase === 'running', jobName, startedAtMs });
+  if (!known)
+    node.orphans.push({ jobId, childIndex, attempt, running: report.phase === 'running', jobName, startedAtMs });
 }
 
 /** It stays listed, as one that is over: that it ran is what the operator has to know. */
@@ -172,6 +183,7 @@ function stopGhost(core: CoreState, node: Node, key: string, report: AttemptRepo
     node: node.name,
     session: node.session,
     jobId: report.jobId,
+    childIndex: report.childIndex,
     attempt: report.attempt,
     reason: 'superseded by a later attempt while its node was away',
     graceSeconds: undefined,

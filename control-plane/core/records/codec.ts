@@ -80,6 +80,11 @@ export class RecordReader {
     this.record = record;
   }
 
+  /** Nothing is left to read. */
+  get atEnd(): boolean {
+    return this.at >= this.record.length;
+  }
+
   byte(): number {
     const value = this.record[this.at++];
     if (value === undefined) throw new RangeError('record is too short');

@@ -32,6 +32,8 @@ export interface NodeRecord {
   /** Attempts that were given up and may still hold resources there. `jobId` in hexadecimal digits. */
   readonly ghosts: readonly {
     readonly jobId: string;
+    /** Absent: not a child of an array. */
+    readonly childIndex?: number;
     readonly attempt: number;
     readonly epoch: number;
     readonly requirements: Requirements;

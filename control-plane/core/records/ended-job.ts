@@ -1,9 +1,12 @@
+import { RangeSet } from '../arrays/range-set.ts';
 import type { EndCause, JobState } from '../types.ts';
-import type { EndedAttempt, EndedJob } from '../view.ts';
+import type { EndedArray, EndedAttempt, EndedJob } from '../view.ts';
 import { RecordReader, RecordWriter } from './codec.ts';
 import { list, readRequirements, writeRequirements } from './parts.ts';
 
-const VERSION = 1;
+/** 2: arrays, too. */
+const VERSION = 2;
+const ATTEMPT_VERSION = 1;
 const out = new RecordWriter();
 
 export function encodeEndedJob(job: EndedJob): Uint8Array {
@@ -12,14 +15,17 @@ export function encodeEndedJob(job: EndedJob): Uint8Array {
   writeRequirements(out, job.requirements);
   out.uint(job.priority).byte((job.cancelRequested ? 1 : 0) | (job.terminateRequested ? 2 : 0));
   out.uint(job.createdAtMs).uint(job.runnableAtMs).uint(job.stoppedAtMs).text(job.statusReason).uint(job.attempts);
-  if (job.lastAttempt === undefined) return out.byte(0).finish();
-  writeAttempt(out.byte(1), job.lastAttempt);
-  return out.finish();
+  if (job.lastAttempt === undefined) out.byte(0);
+  else writeAttempt(out.byte(1), job.lastAttempt);
+  const { array } = job;
+  if (array === undefined) return out.byte(0).finish();
+  out.byte(1).uint(array.size).uint(array.succeeded).uint(array.changedAtMs);
+  return array.failed.write(out).finish();
 }
 
 export function decodeEndedJob(bytes: Uint8Array): EndedJob {
   const input = new RecordReader(bytes);
-  input.version(VERSION);
+  const version = input.version(1, VERSION);
   const number = input.uint();
   const id = input.raw(16);
   const digest = input.raw(16);
@@ -52,18 +58,27 @@ export function decodeEndedJob(bytes: Uint8Array): EndedJob {
     statusReason: input.text(),
     attempts: input.uint(),
     lastAttempt: input.byte() === 0 ? undefined : readAttempt(input),
+    child: -1,
+    array: version === 1 || input.byte() === 0 ? undefined : readArray(input),
   };
+}
+
+function readArray(input: RecordReader): EndedArray {
+  const size = input.uint();
+  const succeeded = input.uint();
+  const changedAtMs = input.uint();
+  return { size, succeeded, changedAtMs, failed: RangeSet.read(input) };
 }
 
 /** The record of an attempt that was followed by another. */
 export function encodeAttempt(attempt: EndedAttempt): Uint8Array {
-  writeAttempt(out.start(VERSION), attempt);
+  writeAttempt(out.start(ATTEMPT_VERSION), attempt);
   return out.finish();
 }
 
 export function decodeAttempt(bytes: Uint8Array): EndedAttempt {
   const input = new RecordReader(bytes);
-  input.version(VERSION);
+  input.version(ATTEMPT_VERSION);
   return readAttempt(input);
 }
 

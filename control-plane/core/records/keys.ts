@@ -9,15 +9,17 @@ import type { JobIdBytes } from '../types.ts';
  * | `s` | number | the job's spec, immutable, until the job is expired |
  * | `j` | number | header of a live job |
  * | `a` | number, attempt | an ended attempt of a job that was tried again |
+ * | `c` | number, chunk (4 bytes), sequence (4 bytes) | children of an array; chunk 2^32 - 1: ranges that ended together |
+ * | `b` | number, child (4 bytes), attempt (4 bytes) | an ended attempt of a child that was tried again |
  * | `x` | number | a job that is over |
  * | `i` | id (16 bytes) | number of a job that is over |
- * | `h` | time of the end, number, attempt | accounting record of an attempt |
+ * | `h` | time of the end, number, attempt, child if any (4 bytes) | accounting record of an attempt |
  * | `q` `e` `n` | name | queue, compute environment, node |
  * | `d` | name `:` revision (4 bytes) | job definition |
  *
  * The cluster's own record stands under `/m`.
  */
-export type Table = 's' | 'j' | 'a' | 'x' | 'i' | 'h' | 'q' | 'e' | 'n' | 'd';
+export type Table = 's' | 'j' | 'a' | 'c' | 'b' | 'x' | 'i' | 'h' | 'q' | 'e' | 'n' | 'd';
 
 export const CLUSTER_KEY: Uint8Array = new TextEncoder().encode('/m');
 
@@ -78,7 +80,44 @@ export const queueKey = (account: string, name: string): Uint8Array => nameKey(a
 export const environmentKey = (account: string, name: string): Uint8Array => nameKey(account, 'e', name);
 export const nodeKey = (account: string, name: string): Uint8Array => nameKey(account, 'n', name);
 
-export function attemptKey(account: string, number: number, attempt: number): Uint8Array {
+/** The chunk that stands for ranges of children that ended together. */
+export const RANGE_ENDS = 0xffff_ffff;
+
+export function chunkKey(account: string, number: number, chunk: number, sequence: number): Uint8Array {
+  return childKey(account, 'c', number, chunk, sequence);
+}
+
+export function rangeEndKey(account: string, number: number, sequence: number): Uint8Array {
+  return childKey(account, 'c', number, RANGE_ENDS, sequence);
+}
+
+/** Chunk and sequence of a key in table `c`. */
+export function chunkOf(key: Uint8Array): { readonly chunk: number; readonly sequence: number } {
+  const view = new DataView(key.buffer, key.byteOffset + key.length - 8, 8);
+  return { chunk: view.getUint32(0), sequence: view.getUint32(4) };
+}
+
+/** All records of one array's chunks from `first` up to, not including, `end`. */
+export function chunkRange(account: string, number: number, first: number, end: number) {
+  return { gte: chunkKey(account, number, first, 0), lt: chunkKey(account, number, end, 0) };
+}
+
+/** All records of one array in table `c` or `b`. */
+export function arrayRange(account: string, table: 'b' | 'c', number: number): { gte: Uint8Array; lt: Uint8Array } {
+  return { gte: numberKey(account, table, number), lt: numberKey(account, table, number + 1) };
+}
+
+function childKey(account: string, table: Table, number: number, first: number, second: number): Uint8Array {
+  const { key, at } = start(account, table, 16);
+  setNumber(key, at, number);
+  setWord(key, at + 8, first);
+  setWord(key, at + 12, second);
+  return key;
+}
+
+/** `child` NONE: of a plain job. */
+export function attemptKey(account: string, number: number, attempt: number, child = -1): Uint8Array {
+  if (child >= 0) return childKey(account, 'b', number, child, attempt);
   const { key, at } = start(account, 'a', 12);
   setNumber(key, at, number);
   setWord(key, at + 8, attempt);
@@ -92,8 +131,15 @@ export function jobIdIndexKey(account: string, id: JobIdBytes): Uint8Array {
   return key;
 }
 
-export function historyKey(account: string, stoppedAtMs: number, number: number, attempt: number): Uint8Array {
-  const { key, at } = start(account, 'h', 20);
+export function historyKey(
+  account: string,
+  stoppedAtMs: number,
+  number: number,
+  attempt: number,
+  child = -1,
+): Uint8Array {
+  const { key, at } = start(account, 'h', child < 0 ? 20 : 24);
+  if (child >= 0) setWord(key, at + 20, child);
   setNumber(key, at, stoppedAtMs);
   setNumber(key, at + 8, number);
   setWord(key, at + 16, attempt);

@@ -1,8 +1,9 @@
+import { arrayOf, isArray } from '../arrays/children.ts';
 import { known } from '../assert.ts';
-import { setState } from '../jobs/transition.ts';
+import { attemptOf, setAttempt, setPlaced, setUnitState } from '../jobs/unit.ts';
 import { chargeNode, refreshNode, takesFeatures } from '../nodes/capacity.ts';
 import { type CoreState, type Environment, emit, type Node, type Placed, type Queue, scoped } from '../state.ts';
-import { JobFlag, NONE } from '../tables/job-table.ts';
+import { NONE } from '../tables/job-table.ts';
 import { JobState } from '../types.ts';
 import { park, removeReady, unpark } from './queueing.ts';
 
@@ -75,12 +76,14 @@ function nodeAt(environment: Environment, slot: number): Node {
 
 function place(core: CoreState, queue: Queue, row: number, node: Node): void {
   const { jobs } = core;
-  removeReady(core, row);
+  const child = isArray(core, row) ? arrayOf(core, row).ready.first() : NONE;
+  if (child === NONE) removeReady(core, row);
   node.sequence += 1;
   const placed = addPlaced(core, {
     row,
+    child,
     node,
-    attempt: jobs.get('attempt', row) + 1,
+    attempt: attemptOf(core, row, child) + 1,
     sequence: node.sequence,
     incarnation: node.incarnation,
     epoch: core.position.epoch,
@@ -88,11 +91,12 @@ function place(core: CoreState, queue: Queue, row: number, node: Node): void {
     placedAtMs: core.wallMs,
     startedAtMs: 0,
     accepted: false,
+    stopping: false,
     stopReason: '',
     stopGraceSeconds: undefined,
   });
-  jobs.set('attempt', row, placed.attempt);
-  setState(core, row, JobState.starting);
+  setAttempt(core, row, child, placed.attempt);
+  setUnitState(core, row, child, JobState.starting);
   emitPlacement(core, queue, placed);
 }
 
@@ -101,8 +105,8 @@ export function addPlaced(core: CoreState, attempt: Omit<Placed, 'slot'>): Place
   const slot = core.freePlaced.pop() ?? core.placed.length;
   const placed: Placed = { slot, ...attempt };
   core.placed[slot] = placed;
-  core.jobs.set('placed', attempt.row, slot);
-  attempt.node.attempts.set(attempt.row, placed);
+  setPlaced(core, attempt.row, attempt.child, placed);
+  attempt.node.attempts.set(slot, placed);
   if (!attempt.accepted) attempt.node.unanswered += 1;
   chargeNode(attempt.node, attempt.requirements, 1);
   refreshNode(attempt.node);
@@ -111,11 +115,11 @@ export function addPlaced(core: CoreState, attempt: Omit<Placed, 'slot'>): Place
 
 /** Takes an attempt off its node. `keepCharged` leaves its resources to a ghost. */
 export function removePlaced(core: CoreState, placed: Placed, keepCharged = false): void {
-  const { node, row } = placed;
+  const { node, row, child } = placed;
   core.placed[placed.slot] = undefined;
   core.freePlaced.push(placed.slot);
-  core.jobs.set('placed', row, NONE);
-  node.attempts.delete(row);
+  setPlaced(core, row, child, undefined);
+  node.attempts.delete(placed.slot);
   if (!placed.accepted) node.unanswered -= 1;
   if (!keepCharged) chargeNode(node, placed.requirements, -1);
   refreshNode(node);
@@ -131,6 +135,7 @@ export function emitPlacement(core: CoreState, queue: Queue, placed: Placed): vo
     node: node.name,
     session: node.session,
     jobId: jobs.id(row),
+    childIndex: placed.child,
     number: jobs.get('number', row),
     attempt: placed.attempt,
     sequence: placed.sequence,
@@ -142,7 +147,7 @@ export function emitPlacement(core: CoreState, queue: Queue, placed: Placed): vo
     milliVcpu: placed.requirements.milliVcpu,
     memoryBytes: placed.requirements.memoryBytes,
   });
-  if (jobs.has(row, JobFlag.terminateRequested)) emitStop(core, placed);
+  if (placed.stopping) emitStop(core, placed);
 }
 
 /** Tells a node to stop an attempt. Said again whenever the node connects, until the attempt is over. */
@@ -153,6 +158,7 @@ export function emitStop(core: CoreState, placed: Placed): void {
     node: placed.node.name,
     session: placed.node.session,
     jobId: core.jobs.id(placed.row),
+    childIndex: placed.child,
     attempt: placed.attempt,
     reason: placed.stopReason,
     graceSeconds: placed.stopGraceSeconds,

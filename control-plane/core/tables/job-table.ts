@@ -18,8 +18,10 @@ export const JobFlag = {
   dependent: 128,
   /** A dependency failed; it ends when the propagation reaches it. */
   doomed: 256,
+  /** The parent of an array's children. */
+  array: 512,
   /** What survives a restart. */
-  durable: 1 | 2 | 4 | 128,
+  durable: 1 | 2 | 4 | 128 | 512,
 } as const;
 
 const CHUNK_BITS = 14;

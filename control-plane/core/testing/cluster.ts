@@ -2,6 +2,7 @@ import { known } from '../assert.ts';
 import type { Core } from '../core.ts';
 import { CoreLoader } from '../load.ts';
 import {
+  arrayRange,
   CLUSTER_KEY,
   decodeEndedJob,
   endedJobKey,
@@ -217,13 +218,23 @@ export class TestCluster {
       .map(([, r]) => r.value);
   }
 
+  /** What is kept of an array's children, in the order of the keys. */
+  arrayRecords(number: number): { readonly key: Uint8Array; readonly value: Uint8Array }[] {
+    const { gte, lt } = arrayRange('default', 'c', number);
+    const [first, end] = [Buffer.from(gte).toString('latin1'), Buffer.from(lt).toString('latin1')];
+    return [...this.records]
+      .filter(([key]) => key >= first && key < end)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, record]) => record);
+  }
+
   private endedFact(id: Uint8Array): EndedFact | undefined {
     const index = this.get(jobIdIndexKey('default', id));
     if (index === undefined) return undefined;
-    const { number, state, digest } = decodeEndedJob(
+    const { number, state, digest, array } = decodeEndedJob(
       known(this.get(endedJobKey('default', numberAt(index, 0))), 'ended job'),
     );
-    return { number, state, digest };
+    return { number, state, digest, array };
   }
 
   private load(): Core {
@@ -238,6 +249,11 @@ export class TestCluster {
     for (const value of this.table('d')) loader.definition(value);
     for (const value of this.table('n')) loader.node(value);
     for (const value of this.table('j')) loader.liveJob('default', value);
+    for (const { number } of loader.arrays) {
+      const children = loader.children('default', number);
+      for (const { key, value } of this.arrayRecords(number)) children.record(key, value);
+      children.finish();
+    }
     for (const { number } of loader.dependents)
       loader.dependencies(number, known(this.dependencies.get(number), 'dependencies'));
     return loader.finish();
@@ -245,12 +261,19 @@ export class TestCluster {
 }
 
 export function attemptReport(
-  { jobId, attempt, sequence, number }: Pick<PlaceOutput, 'jobId' | 'attempt' | 'sequence' | 'number'>,
+  {
+    jobId,
+    childIndex,
+    attempt,
+    sequence,
+    number,
+  }: Pick<PlaceOutput, 'jobId' | 'childIndex' | 'attempt' | 'sequence' | 'number'>,
   phase: AttemptReport['phase'],
   ended?: AttemptOutcome,
 ): AttemptReport {
   return {
     jobId,
+    childIndex,
     attempt,
     phase,
     startDelayMs: 1,

@@ -1,14 +1,20 @@
 import { known } from '../assert.ts';
 import { hexJobId } from '../ids.ts';
+import { ChunkContent } from '../records/array-chunk.ts';
+import { chunkOf, RANGE_ENDS } from '../records/keys.ts';
+import { decodeRangeEnd } from '../records/range-end.ts';
 import {
   type AttemptOutcome,
   type AttemptReport,
+  DependencyType,
   EndCause,
   JobState,
+  type NewArray,
   type NewJob,
   type Output,
   type PlaceOutput,
 } from '../types.ts';
+import type { EndedArray, EndedAttempt, EndedJob } from '../view.ts';
 import { attemptReport, newJob, outcome, TestCluster, testId } from './cluster.ts';
 
 /** A generator of whole numbers: the same seed gives the same world (mulberry32, by Tommy Ettinger, public domain). */
@@ -46,7 +52,13 @@ class Agent {
   }
 }
 
-const keyOf = (jobId: Uint8Array, attempt: number): string => `${hexJobId(jobId)}/${attempt}`;
+const unitOf = ({ jobId, childIndex }: { jobId: Uint8Array; childIndex: number }): string =>
+  `${hexJobId(jobId)}:${childIndex}`;
+const keyOf = (attempt: { jobId: Uint8Array; childIndex: number; attempt: number }): string =>
+  `${unitOf(attempt)}/${attempt.attempt}`;
+
+/** Children of every array of the world, so that N_TO_N can be between any two. */
+const ARRAY_SIZE = 5;
 
 /**
  * A cluster under every kind of bad luck: messages lost, doubled and late, processes that die between any two steps, state
@@ -57,6 +69,8 @@ export class World {
   readonly agents: Agent[];
   /** Jobs whose acceptance was durable when it was answered. */
   readonly acknowledged = new Set<number>();
+  /** Those of them that are arrays. */
+  readonly arrays = new Set<number>();
   /** Starts of attempts, and how many attempts of a job run right now. */
   readonly starts = new Map<string, number>();
   readonly violations: string[] = [];
@@ -96,11 +110,30 @@ export class World {
   private submit(): void {
     const n = this.jobs++;
     const dependsOn = n > 0 && this.pick(4) === 0 ? [this.dependency(n)] : [];
+    const array = this.pick(5) === 0 ? this.newArray(n, dependsOn) : undefined;
     const retry = { attempts: 1 + this.pick(3), rules: [] };
     const milliVcpu = 500 * (1 + this.pick(4));
     const requirements = { ...newJob(n).requirements, milliVcpu };
-    const [answer] = this.cluster.submit(newJob(n, { dependsOn, retry, requirements, hold: this.pick(20) === 0 }));
+    const [answer] = this.cluster.submit(
+      newJob(n, { dependsOn, array, retry, requirements, hold: this.pick(20) === 0 }),
+    );
     if (answer?.ok === true) this.answered.push(n);
+  }
+
+  private newArray(n: number, dependsOn: NewJob['dependsOn'][number][]): NewArray {
+    const others = [...this.arrays];
+    if (others.length > 0 && this.pick(3) === 0) {
+      const jobId = testId(others[this.pick(others.length)] as number);
+      dependsOn.push({ jobId, type: DependencyType.nToN, ended: undefined });
+    }
+    this.arrays.add(n);
+    return {
+      size: ARRAY_SIZE,
+      concurrency: this.pick(3),
+      failFastAfter: this.pick(4) === 0 ? 1 + this.pick(3) : 0,
+      canary: this.pick(4) === 0 ? 1 + this.pick(ARRAY_SIZE) : 0,
+      sequential: this.pick(4) === 0,
+    };
   }
 
   private dependency(n: number): NewJob['dependsOn'][number] {
@@ -118,7 +151,8 @@ export class World {
 
   private cancel(): void {
     if (this.jobs === 0) return;
-    const jobs = [testId(this.pick(this.jobs))];
+    const jobId = testId(this.pick(this.jobs));
+    const jobs = [this.pick(2) === 0 ? jobId : { jobId, child: this.pick(ARRAY_SIZE) }];
     const mode = this.pick(2) === 0 ? 'terminate' : 'pendingOnly';
     this.cluster.apply({ kind: 'cancelJobs', jobs, reason: 'changed my mind', mode, graceSeconds: undefined });
   }
@@ -171,7 +205,7 @@ export class World {
   private deliver(agent: Agent): void {
     const message = this.pick(8) === 0 ? agent.inbox[0] : agent.inbox.shift();
     if (message?.kind === 'place') this.accept(agent, message);
-    if (message?.kind === 'stop') this.stop(agent, keyOf(message.jobId, message.attempt));
+    if (message?.kind === 'stop') this.stop(agent, keyOf(message));
   }
 
   private accept(agent: Agent, placement: PlaceOutput): void {
@@ -182,13 +216,13 @@ export class World {
     agent.watermark = placement.sequence;
     const phase = this.pick(15) === 0 ? 'rejected' : 'accepted';
     const held: Held = { placement, phase, outcome: undefined, stopped: false, acked: false };
-    agent.held.set(keyOf(placement.jobId, placement.attempt), held);
+    agent.held.set(keyOf(placement), held);
     agent.outbox.push(reportOf(held));
   }
 
   /** What came before comes again: the agent says what it knows of it, and never runs it. */
   private tellAgain(agent: Agent, placement: PlaceOutput): void {
-    const held = agent.held.get(keyOf(placement.jobId, placement.attempt));
+    const held = agent.held.get(keyOf(placement));
     if (held?.placement.sequence === placement.sequence) agent.outbox.push(reportOf(held));
     else agent.outbox.push(attemptReport(placement, 'ended', outcome(EndCause.nodeLost)));
   }
@@ -213,7 +247,7 @@ export class World {
   private start(agent: Agent, held: Held, key: string): void {
     held.phase = 'running';
     this.starts.set(key, (this.starts.get(key) ?? 0) + 1);
-    const job = hexJobId(held.placement.jobId);
+    const job = unitOf(held.placement);
     const now = (this.running.get(job) ?? 0) + 1;
     this.running.set(job, now);
     if ((this.starts.get(key) ?? 0) > 1) this.violations.push(`attempt ${key} ran twice`);
@@ -230,7 +264,7 @@ export class World {
   }
 
   private stopped(held: Held, _key: string): void {
-    const job = hexJobId(held.placement.jobId);
+    const job = unitOf(held.placement);
     this.running.set(job, (this.running.get(job) ?? 0) - 1);
   }
 
@@ -251,7 +285,7 @@ export class World {
     if (!heard) return;
     this.turn();
     for (const report of reports) {
-      const held = agent.held.get(keyOf(report.jobId, report.attempt));
+      const held = agent.held.get(keyOf(report));
       if (held !== undefined && (report.phase === 'ended' || report.phase === 'rejected')) held.acked = true;
     }
   }
@@ -276,16 +310,45 @@ export class World {
   judge(): readonly string[] {
     for (const n of this.acknowledged) {
       const job = this.cluster.ended(n);
-      const last = job.lastAttempt;
-      if (last === undefined || last.cause === EndCause.nodeLost) continue;
-      const truth = known(this.truth.get(keyOf(job.id, last.attempt)), `what became of job ${n}`);
-      if (truth.cause !== last.cause || truth.exitCode !== last.exitCode)
-        this.violations.push(`job ${n} says another end than its agent`);
-      const succeeded = truth.cause === EndCause.exited && truth.exitCode === 0;
-      if ((job.state === JobState.succeeded) !== succeeded)
-        this.violations.push(`job ${n} ended in state ${job.state}`);
+      if (job.array === undefined) this.judgeEnd(job.id, -1, job.state, job.lastAttempt);
+      else this.judgeArray(job, job.array);
     }
     return this.violations;
+  }
+
+  /** An attempt's end is told as its agent knows it. */
+  private judgeEnd(jobId: Uint8Array, childIndex: number, state: JobState, last: EndedAttempt | undefined): void {
+    if (last === undefined || last.cause === EndCause.nodeLost) return;
+    const key = keyOf({ jobId, childIndex, attempt: last.attempt });
+    const truth = known(this.truth.get(key), `what became of ${key}`);
+    if (truth.cause !== last.cause || truth.exitCode !== last.exitCode)
+      this.violations.push(`${key} says another end than its agent`);
+    const succeeded = truth.cause === EndCause.exited && truth.exitCode === 0;
+    if ((state === JobState.succeeded) !== succeeded) this.violations.push(`${key} ended in state ${state}`);
+  }
+
+  /** Every child has one end on disk, and the parent's record says the same of each. */
+  private judgeArray(job: EndedJob, { size, failed, succeeded }: EndedArray): void {
+    const content = new ChunkContent();
+    const ends = new Array<number>(size).fill(0);
+    const states = new Array<JobState>(size).fill(JobState.failed);
+    for (const { key, value } of this.cluster.arrayRecords(job.number)) {
+      if (chunkOf(key).chunk !== RANGE_ENDS) content.add(value);
+      else for (const child of decodeRangeEnd(value).children.values()) ends[child] = (ends[child] ?? 0) + 1;
+    }
+    for (let child = 0; child < size; child++) {
+      const record = content.get(child);
+      if (record?.kind !== 'ended') continue;
+      ends[child] = (ends[child] ?? 0) + 1;
+      states[child] = record.state;
+      this.judgeEnd(job.id, child, record.state, record.lastAttempt);
+    }
+    const wrong = states.filter((state, child) => (state === JobState.failed) !== failed.has(child));
+    if (ends.some((count) => count !== 1))
+      this.violations.push(`array ${job.number}: children ended ${ends.join()} times`);
+    if (wrong.length > 0 || failed.size + succeeded !== size)
+      this.violations.push(`array ${job.number}: ${states.join()}`);
+    if ((job.state === JobState.failed) !== failed.size > 0) this.violations.push(`array ${job.number}: ${job.state}`);
   }
 }
 
