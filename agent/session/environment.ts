@@ -18,7 +18,7 @@ export function jobIdText(id: AttemptId): string {
  * `AWS_BATCH_JOB_ARRAY_INDEX` (children only), `AWS_BATCH_CE_NAME`, `AWS_BATCH_JQ_NAME`, `AWS_EXECUTION_ENV=AWS_ECS_EC2`.
  *
  * Galley's own: `GALLEY_JOB_ID` (as above), `GALLEY_JOB_NUMBER`, `GALLEY_JOB_NAME`, `GALLEY_JOB_DEFINITION`, `GALLEY_ATTEMPT`,
- * `GALLEY_ARRAY_INDEX` (children only), `GALLEY_QUEUE`, `GALLEY_COMPUTE_ENVIRONMENT`, `GALLEY_NODE`, `GALLEY_ACCOUNT`,
+ * `GALLEY_ARRAY_INDEX` (children only, as it was given), `GALLEY_QUEUE`, `GALLEY_COMPUTE_ENVIRONMENT`, `GALLEY_NODE`, `GALLEY_ACCOUNT`,
  * `GALLEY_SUBMITTED_BY`, `GALLEY_CPUS` (a decimal fraction, 0.25), `GALLEY_MEMORY_BYTES`.
  *
  * The job's own variables come below these; those with an empty value are dropped, as AWS does.
@@ -35,6 +35,7 @@ export function jobEnvironment(
   }
   const jobId = jobIdText(id);
   const index = id.childIndex < 0 ? undefined : `${id.childIndex}`;
+  const given = `${placement.givenIndex ?? id.childIndex}`;
   return {
     ...environment,
     AWS_BATCH_JOB_ID: jobId,
@@ -42,7 +43,7 @@ export function jobEnvironment(
     AWS_BATCH_CE_NAME: placement.computeEnvironment,
     AWS_BATCH_JQ_NAME: placement.jobQueue,
     AWS_EXECUTION_ENV: 'AWS_ECS_EC2',
-    ...(index === undefined ? {} : { AWS_BATCH_JOB_ARRAY_INDEX: index, GALLEY_ARRAY_INDEX: index }),
+    ...(index === undefined ? {} : { AWS_BATCH_JOB_ARRAY_INDEX: index, GALLEY_ARRAY_INDEX: given }),
     GALLEY_JOB_ID: jobId,
     GALLEY_JOB_NUMBER: `${placement.jobNumber}`,
     GALLEY_JOB_NAME: placement.jobName,

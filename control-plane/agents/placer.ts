@@ -12,7 +12,14 @@ export type ResolvedTask = Pick<
 >;
 
 /** Puts a spec (an encoded SubmitJobRequest) and its definition together. Throws a sentence when that cannot be done. */
-export type ResolvePlacement = (spec: Uint8Array, definition: DefinitionView | undefined, user: string) => ResolvedTask;
+export type ResolvePlacement = (
+  spec: Uint8Array,
+  definition: DefinitionView | undefined,
+  user: string,
+) => ResolvedTask & {
+  /** The index that a child of an array was given; absent where the array only has a size. */
+  readonly givenIndex?: ((child: number) => number) | undefined;
+};
 
 /** About what a placement has beside its spec: names, numbers, what its definition adds. For sizing messages only. */
 const PLACEMENT_BYTES = 1024;
@@ -53,12 +60,13 @@ export class Placer {
 
   async prepare(outputs: readonly PlaceOutput[]): Promise<PreparedPlacements> {
     const specs = await this.#specs.read(outputs);
+    const resolved = new Map<number, ReturnType<ResolvePlacement>>();
     const failed: FailedPlacement[] = [];
     const batches: { placements: Placement[]; bytes: number }[] = [];
     for (const [index, output] of outputs.entries()) {
       let placement: Placement;
       try {
-        placement = this.#placement(output, specs[index]);
+        placement = this.#placement(output, specs[index], resolved);
       } catch (error) {
         failed.push({ output, reason: error instanceof Error ? error.message : String(error) });
         continue;
@@ -75,11 +83,25 @@ export class Placer {
     return { batches, failed };
   }
 
-  #placement(output: PlaceOutput, spec: Uint8Array | undefined): Placement {
-    if (spec === undefined) throw new Error(`the spec of job ${output.number} is missing from the store`);
+  /** Children of one array are alike: what they come to is found once for all of them. */
+  #resolved(output: PlaceOutput, spec: Uint8Array, resolved: Map<number, ReturnType<ResolvePlacement>>) {
+    const known = resolved.get(output.number);
+    if (known !== undefined) return known;
     const definition = this.#definition(output.account, output.definition);
+    const task = this.#resolve(spec, definition, output.user);
+    resolved.set(output.number, task);
+    return task;
+  }
+
+  #placement(
+    output: PlaceOutput,
+    spec: Uint8Array | undefined,
+    resolved: Map<number, ReturnType<ResolvePlacement>>,
+  ): Placement {
+    if (spec === undefined) throw new Error(`the spec of job ${output.number} is missing from the store`);
+    const { givenIndex, ...task } = this.#resolved(output, spec, resolved);
     return create(PlacementSchema, {
-      ...this.#resolve(spec, definition, output.user),
+      ...task,
       sequence: BigInt(output.sequence),
       id: { jobId: output.jobId, childIndex: output.childIndex, attempt: output.attempt },
       jobNumber: BigInt(output.number),
@@ -89,6 +111,7 @@ export class Placer {
       user: output.user,
       onNodeLost: output.onNodeLost,
       account: output.account,
+      ...(givenIndex === undefined ? {} : { givenIndex: givenIndex(output.childIndex) }),
     });
   }
 }

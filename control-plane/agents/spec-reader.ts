@@ -46,8 +46,11 @@ export class SpecReader {
     const specs = names.map(({ number }) => this.#young.get(number) ?? this.#old.get(number));
     const missing = names.flatMap((name, index) => (specs[index] === undefined ? [{ name, index }] : []));
     if (missing.length === 0) return specs;
-    const found = await this.#store().getMany(missing.map(({ name }) => specKey(name.account, name.number)));
-    for (const [at, { index }] of missing.entries()) specs[index] = found[at];
+    // Children of one array have one spec.
+    const wanted = new Map(missing.map(({ name }) => [name.number, name]));
+    const found = await this.#store().getMany([...wanted.values()].map((name) => specKey(name.account, name.number)));
+    const byNumber = new Map([...wanted.keys()].map((number, at) => [number, found[at]]));
+    for (const { name, index } of missing) specs[index] = byNumber.get(name.number);
     return specs;
   }
 }

@@ -12,6 +12,8 @@ export interface HistoryPosition {
   readonly stoppedAtMs: number;
   readonly number: number;
   readonly attempt: number;
+  /** -1: not a child of an array. */
+  readonly child: number;
 }
 
 export interface HistoryEntry {
@@ -41,15 +43,17 @@ function rangeOf(filter: HistoryFilter | undefined, before: HistoryPosition | un
   const end = until === 0 ? tableRange(account, 'h').lt : historyTimeKey(account, until);
   return {
     gte: historyTimeKey(account, since),
-    lt: before === undefined ? end : historyKey(account, before.stoppedAtMs, before.number, before.attempt),
+    lt:
+      before === undefined ? end : historyKey(account, before.stoppedAtMs, before.number, before.attempt, before.child),
     reverse: true,
   };
 }
 
 function positionOf(key: Uint8Array): HistoryPosition {
   const rest = restOf(key);
-  const attempt = new DataView(rest.buffer, rest.byteOffset).getUint32(16);
-  return { stoppedAtMs: numberAt(rest, 0), number: numberAt(rest, 8), attempt };
+  const view = new DataView(rest.buffer, rest.byteOffset, rest.byteLength);
+  const child = rest.byteLength > 20 ? view.getUint32(20) : -1;
+  return { stoppedAtMs: numberAt(rest, 0), number: numberAt(rest, 8), attempt: view.getUint32(16), child };
 }
 
 function compileFilter(filter: HistoryFilter | undefined): (record: HistoryRecord) => boolean {

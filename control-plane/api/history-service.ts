@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { type AttemptRecord, AttemptRecordSchema, type HistoryService, JobState } from '@galley/proto';
-import { formatJobId } from '../core/ids.ts';
 import type { HistoryRecord } from '../core/view.ts';
 import type { Handlers } from '../server/handler.ts';
 import { type HistoryPosition, scanHistory } from './history-scan.ts';
 import { HistoryTotals } from './history-summary.ts';
+import { jobIdText } from './job-lookup.ts';
 import { toResourcesOf } from './job-messages.ts';
 import type { ApiParts } from './parts.ts';
 import { readLabels, type SpecLabels } from './specs.ts';
@@ -38,7 +38,8 @@ export function createHistoryService({ turns }: Pick<ApiParts, 'turns'>): Handle
       const labels = await readLabels(turns.store, records);
       return {
         records: records.map((record, at) => toRecord(record, labels[at])),
-        nextPageToken: next === undefined ? '' : makeToken(LIST, [next.stoppedAtMs, next.number, next.attempt]),
+        nextPageToken:
+          next === undefined ? '' : makeToken(LIST, [next.stoppedAtMs, next.number, next.attempt, next.child + 1]),
       };
     },
 
@@ -56,15 +57,15 @@ export function createHistoryService({ turns }: Pick<ApiParts, 'turns'>): Handle
 }
 
 function startOf(request: Parameters<typeof readToken>[1]): HistoryPosition | undefined {
-  const token = readToken(LIST, request, ['number', 'number', 'number']);
+  const token = readToken(LIST, request, ['number', 'number', 'number', 'number']);
   if (token === undefined) return undefined;
-  const [stoppedAtMs, number, attempt] = token;
-  return { stoppedAtMs, number, attempt };
+  const [stoppedAtMs, number, attempt, childAfter] = token;
+  return { stoppedAtMs, number, attempt, child: childAfter - 1 };
 }
 
 function toRecord(record: HistoryRecord, labels: SpecLabels | undefined): AttemptRecord {
   const message = create(AttemptRecordSchema, {
-    jobId: formatJobId(record.jobId),
+    jobId: jobIdText({ id: record.jobId, child: record.child }),
     number: BigInt(record.number),
     attempt: record.attempt,
     account: record.account,
@@ -87,6 +88,7 @@ function toRecord(record: HistoryRecord, labels: SpecLabels | undefined): Attemp
     named: [],
     features: [],
   });
+  if (record.child >= 0) message.arrayIndex = record.child;
   if (record.exitCode !== undefined) message.exitCode = record.exitCode;
   if (record.signal !== undefined) message.signal = record.signal;
   if (record.peakMemoryBytes !== undefined) message.peakMemoryBytes = BigInt(record.peakMemoryBytes);

@@ -7,10 +7,11 @@ import {
   CancelOutcome as CancelOutcomeMessage,
 } from '@galley/proto';
 import { assertNever } from '../core/assert.ts';
-import type { Cancelled, CancelOutcome, JobIdBytes } from '../core/types.ts';
+import type { Cancelled, CancelOutcome } from '../core/types.ts';
 import type { Turns } from '../turn/turns.ts';
 import { accountOf } from './accounts.ts';
 import type { JobLookup } from './job-lookup.ts';
+import type { Target } from './targets.ts';
 
 /** Jobs that one input to the core ends at most. */
 const MAX_INPUT_JOBS = 1_000;
@@ -20,14 +21,14 @@ export async function cancelJobs(
   turns: Turns,
   lookup: JobLookup,
   request: CancelJobsRequest,
-  ids: readonly JobIdBytes[],
+  ids: readonly Target[],
 ): Promise<CancelJobResult[]> {
   const inputs: Promise<Cancelled[]>[] = [];
   for (let at = 0; at < ids.length; at += MAX_INPUT_JOBS) {
     inputs.push(
       turns.apply({
         kind: 'cancelJobs',
-        jobs: ids.slice(at, at + MAX_INPUT_JOBS),
+        jobs: ids.slice(at, at + MAX_INPUT_JOBS).map(({ id, child }) => (child < 0 ? id : { jobId: id, child })),
         reason: request.reason,
         mode: request.mode === CancelModeMessage.PENDING_ONLY ? 'pendingOnly' : 'terminate',
         graceSeconds: request.graceSeconds,
@@ -46,11 +47,12 @@ async function fillEnded(
   lookup: JobLookup,
   account: string,
   results: readonly CancelJobResult[],
-  ids: readonly JobIdBytes[],
+  ids: readonly Target[],
 ): Promise<void> {
   const unknown = results.flatMap((result, at) => {
-    const id = ids[at];
-    return id !== undefined && result.outcome === CancelOutcomeMessage.UNKNOWN_JOB ? [{ account, id, result }] : [];
+    const target = ids[at];
+    const unknown = result.outcome === CancelOutcomeMessage.UNKNOWN_JOB;
+    return target !== undefined && unknown ? [{ account, ...target, result }] : [];
   });
   if (unknown.length === 0) return;
   for (const [at, job] of (await lookup.byIds(unknown)).entries()) {

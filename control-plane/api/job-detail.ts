@@ -4,6 +4,7 @@ import { parseJobId } from '../core/ids.ts';
 import { attemptKey, decodeAttempt } from '../core/records/index.ts';
 import type { CoreView } from '../core/view.ts';
 import type { Turns } from '../turn/turns.ts';
+import { givenIndexOf } from './arrays.ts';
 import type { DefinitionCache } from './definitions.ts';
 import { invalid } from './errors.ts';
 import { type FoundJob, isEnded } from './job-lookup.ts';
@@ -26,7 +27,7 @@ export async function describeJobs(
   const earlier = jobs.flatMap((job) => earlierAttempts(job).map((attempt) => ({ job, attempt })));
   const [specs, records] = await Promise.all([
     readSpecBytes(store, jobs),
-    store.getMany(earlier.map(({ job, attempt }) => attemptKey(job.account, job.number, attempt))),
+    store.getMany(earlier.map(({ job, attempt }) => attemptKey(job.account, job.number, attempt, job.child))),
   ]);
   const bytes = specs.reduce((sum, spec) => sum + (spec?.length ?? 0), 0);
   if (bytes > MAX_DESCRIBED_BYTES) {
@@ -46,9 +47,11 @@ export async function describeJobs(
   );
 }
 
-/** Attempts that have a record of their own: all before the last, and the last of a job that waits to be tried again. */
+/** Attempts that have a record of their own: all before the last, and the last of a job that waited to be tried again. */
 function earlierAttempts(job: FoundJob): number[] {
-  const count = isEnded(job) ? job.attempts - 1 : job.node === '' ? job.attempt : job.attempt - 1;
+  const begun = isEnded(job) ? job.attempts : job.attempt;
+  const lastElsewhere = isEnded(job) ? job.lastAttempt !== undefined : job.node !== '';
+  const count = lastElsewhere ? begun - 1 : begun;
   return Array.from({ length: Math.max(0, count) }, (_, index) => index + 1);
 }
 
@@ -61,7 +64,7 @@ function toJob(
 ): Job {
   const last = isEnded(job) ? job.lastAttempt && toAttempt(job.lastAttempt) : currentAttempt(job);
   const message = create(JobSchema, {
-    summary: toSummary(job, request?.jobName ?? ''),
+    summary: toSummary(job, request?.jobName ?? '', job.child < 0 ? undefined : givenIndexOf(request)?.(job.child)),
     attempts:
       last === undefined || earlier.some(({ attempt }) => attempt === last.attempt) ? earlier : [...earlier, last],
     submittedBy: job.submittedBy,

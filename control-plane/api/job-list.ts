@@ -36,7 +36,6 @@ export async function listJobs(
   turns: Turns,
   request: ListJobsRequest,
 ): Promise<{ readonly jobs: JobSummary[]; readonly nextPageToken: string }> {
-  if (request.arrayJobId !== '') throw notBuilt('array_job_id');
   if (request.multiNodeJobId !== '') throw notBuilt('multi_node_job_id');
   if (request.shareIdentifier !== '') throw notBuilt('share_identifier');
   const pageSize = pageSizeOf(request);

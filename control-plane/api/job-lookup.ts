@@ -3,6 +3,7 @@ import { decodeEndedJob, endedJobKey, jobIdIndexKey, numberAt } from '../core/re
 import type { JobIdBytes } from '../core/types.ts';
 import type { CoreView, EndedJob, LiveJob } from '../core/view.ts';
 import type { Turns } from '../turn/turns.ts';
+import { findChild } from './children.ts';
 import { ApiError, invalid, notFound } from './errors.ts';
 
 /** A job wherever it is: alive in the core, or over and in the store. `'stoppedAtMs' in job` tells which. */
@@ -15,6 +16,21 @@ export function isEnded(job: FoundJob): job is EndedJob {
 export interface JobQuestion {
   readonly account: string;
   readonly id: JobIdBytes;
+  /** Of an array; absent or -1: the job itself. */
+  readonly child?: number;
+}
+
+const CHILD = /^(.+):(\d{1,7})$/;
+
+/** What stands before and behind the `:` of a child's name. */
+export function splitChild(text: string): { readonly job: string; readonly child: number } {
+  const match = CHILD.exec(text);
+  return match === null ? { job: text, child: -1 } : { job: match[1] ?? '', child: Number(match[2]) };
+}
+
+/** As AWS Batch names jobs: the UUID, with `:index` for a child of an array. */
+export function jobIdText({ id, child = -1 }: { readonly id: JobIdBytes; readonly child?: number }): string {
+  return child < 0 ? formatJobId(id) : `${formatJobId(id)}:${child}`;
 }
 
 /** The fewest digits that a prefix has, and the most candidates that an ambiguous one is answered with. */
@@ -34,6 +50,16 @@ export class JobLookup {
 
   /** In the order of the questions; undefined where no job has the id. */
   async byIds(questions: readonly JobQuestion[]): Promise<(FoundJob | undefined)[]> {
+    const jobs = await this.#jobs(questions);
+    return Promise.all(
+      jobs.map((job, at) => {
+        const child = questions[at]?.child ?? -1;
+        return job === undefined || child < 0 ? job : findChild(this.#turns, job, child);
+      }),
+    );
+  }
+
+  async #jobs(questions: readonly JobQuestion[]): Promise<(FoundJob | undefined)[]> {
     // The core first: what is not alive there was over before, so the store has it by now.
     const found: (FoundJob | undefined)[] = await this.#turns.read((view) =>
       questions.map(({ account, id }) => ofAccount(view.job(id), account)),
@@ -54,14 +80,21 @@ export class JobLookup {
     return found;
   }
 
-  /** A number, a UUID, or a unique prefix of one. Throws NOT_FOUND, or FAILED_PRECONDITION when a prefix fits several. */
+  /**
+   * A number, a UUID, or a unique prefix of one; `:` and an index behind it for a child of an array. Throws NOT_FOUND, or
+   * FAILED_PRECONDITION when a prefix fits several.
+   */
   async find(account: string, reference: string, field: string): Promise<FoundJob> {
+    const { job: text, child } = splitChild(reference);
     const job =
-      (await this.#byNumber(account, reference)) ??
-      (await this.#byId(account, reference)) ??
-      (await this.#byPrefix(account, reference, field));
-    if (job === undefined) throw notFound(field, `job "${reference}"`);
-    return job;
+      (await this.#byNumber(account, text)) ??
+      (await this.#byId(account, text)) ??
+      (await this.#byPrefix(account, text, field));
+    if (job === undefined) throw notFound(field, `job "${text}"`);
+    if (child < 0) return job;
+    const found = await findChild(this.#turns, job, child);
+    if (found === undefined) throw notFound(field, describeMissing(job, child));
+    return found;
   }
 
   async #byNumber(account: string, text: string): Promise<FoundJob | undefined> {
@@ -120,6 +153,11 @@ export class JobLookup {
     }
     return ids.slice(0, limit);
   }
+}
+
+function describeMissing(job: FoundJob, child: number): string {
+  if (job.array === undefined) return `child ${child}: job ${job.number} is no array; a child`;
+  return `child ${child} of job ${job.number}, whose children are 0 to ${job.array.size - 1},`;
 }
 
 /** A few entries are enough to know that a prefix is not unique. */

@@ -7,18 +7,18 @@ import {
   type Resources,
   ResourcesSchema,
 } from '@galley/proto';
-import { formatJobId } from '../core/ids.ts';
 import { DEPENDENCY_FAILED, QUEUE_DELETED } from '../core/jobs/texts.ts';
 import { EndCause, type Requirements } from '../core/types.ts';
 import type { EndedAttempt, EndedJob, LiveJob } from '../core/view.ts';
-import { type FoundJob, isEnded } from './job-lookup.ts';
+import { arrayStatusOf } from './arrays.ts';
+import { type FoundJob, isEnded, jobIdText } from './job-lookup.ts';
 
 // Jobs as the contract shows them.
 
 /** The name stands in the job's request, which is not at hand everywhere. */
-export function toSummary(job: FoundJob, jobName: string): JobSummary {
+export function toSummary(job: FoundJob, jobName: string, givenIndex?: number): JobSummary {
   const summary = create(JobSummarySchema, {
-    jobId: formatJobId(job.id),
+    jobId: jobIdText(job),
     number: BigInt(job.number),
     account: job.account,
     jobName,
@@ -32,6 +32,10 @@ export function toSummary(job: FoundJob, jobName: string): JobSummary {
     terminateRequested: job.terminateRequested,
   });
   summary.resources = toResourcesOf(job.requirements);
+  const array = arrayStatusOf(job);
+  if (array !== undefined) summary.array = array;
+  if (job.child >= 0) summary.arrayIndex = job.child;
+  if (givenIndex !== undefined) summary.givenIndex = givenIndex;
   if (isEnded(job)) fillEnded(summary, job);
   else fillLive(summary, job);
   return summary;
@@ -51,7 +55,7 @@ function fillEnded(summary: JobSummary, job: EndedJob): void {
   summary.stoppedAtMs = BigInt(job.stoppedAtMs);
   summary.statusReason = job.statusReason;
   summary.attempts = job.attempts;
-  summary.cause = last?.cause ?? causeWithoutAttempt(job);
+  summary.cause = causeOf(job);
   if (last === undefined) return;
   summary.startedAtMs = BigInt(last.startedAtMs);
   summary.node = last.node;
@@ -60,8 +64,13 @@ function fillEnded(summary: JobSummary, job: EndedJob): void {
   if (last.signal !== undefined) summary.signal = last.signal;
 }
 
+export function causeOf(job: EndedJob): EndCause {
+  return job.lastAttempt?.cause ?? causeWithoutAttempt(job);
+}
+
 /** Why a job ended that was never placed: its record keeps the text only. */
 function causeWithoutAttempt(job: EndedJob): EndCause {
+  if (job.cause !== undefined) return job.cause;
   if (job.cancelRequested || job.terminateRequested) return EndCause.stopped;
   if (job.statusReason === DEPENDENCY_FAILED) return EndCause.dependencyFailed;
   if (job.statusReason === QUEUE_DELETED) return EndCause.queueDeleted;

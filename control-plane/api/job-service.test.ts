@@ -110,7 +110,11 @@ describe('submit', () => {
     ['a reserved variable', { task: { command: ['a'], environment: { GALLEY_X: '1' } } }, { message: /reserved/ }],
     ['a relative directory', { task: { command: ['a'], workingDirectory: 'x' } }, { message: /absolute.*got "x"/ }],
     ['a NUL character', { task: { command: ['a\0b'] } }, { message: /task.command\[0\].*NUL/ }],
-    ['an array', { array: { size: 3 } }, { code: 'UNIMPLEMENTED', message: /^array is part of the contract/ }],
+    [
+      'a multi-node job',
+      { multiNode: { numNodes: 2 } },
+      { code: 'UNIMPLEMENTED', message: /^multi_node is part of the contract/ },
+    ],
     ['an image', { task: { command: ['a'], container: { image: 'i' } } }, { code: 'UNIMPLEMENTED' }],
     ['a missing parameter', { task: { command: ['Ref::x'] } }, { message: /No parameter found for reference x/ }],
     ['N_TO_N', { dependsOn: [{ jobId: randomUUID(), type: DependencyType.N_TO_N }] }, { message: /array jobs/ }],
@@ -374,7 +378,7 @@ describe('watch and end', () => {
   });
 
   it('names what is not built', async () => {
-    await expect(service.rerunJobs({} as never, call())).rejects.toMatchObject({
+    await expect(service.pauseJobs({} as never, call())).rejects.toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'NOT_BUILT',
     });

@@ -3,6 +3,7 @@ import { formatJobId, parseJobId } from '../core/ids.ts';
 import type { JobIdBytes } from '../core/types.ts';
 import type { Handlers } from '../server/handler.ts';
 import { accountOf } from './accounts.ts';
+import { listChildren } from './child-list.ts';
 import { DefinitionCache } from './definitions.ts';
 import { EndedFacts } from './ended-facts.ts';
 import { invalid, notBuilt, notFound } from './errors.ts';
@@ -11,10 +12,12 @@ import { describeJobs } from './job-detail.ts';
 import { explainJob } from './job-explain.ts';
 import { listJobs } from './job-list.ts';
 import { JobLookup } from './job-lookup.ts';
+import { rerunJobs } from './job-rerun.ts';
 import { decodedJobs } from './job-source.ts';
 import { watchJobs } from './job-watch.ts';
 import type { ApiParts } from './parts.ts';
 import { Submitter } from './submit.ts';
+import { parseTargets } from './targets.ts';
 import { notBuiltStream } from './unbuilt.ts';
 
 /** Jobs: submit, look, wait, end. */
@@ -42,19 +45,20 @@ export function createJobService(parts: ApiParts): Handlers<typeof JobService> {
 
     describeJobs: async (request) => {
       const account = accountOf(request);
-      const ids = parseJobIds(request.jobIds);
-      const found = await lookup.byIds(ids.map((id) => ({ account, id })));
+      const targets = parseTargets(request.jobIds);
+      const found = await lookup.byIds(targets.map((target) => ({ account, ...target })));
       const jobs = found.filter((job) => job !== undefined);
       return { jobs: await describeJobs(turns, definitions, jobs) };
     },
 
-    listJobs: (request) => listJobs(turns, request),
+    listJobs: (request) =>
+      request.arrayJobId === '' ? listJobs(turns, request) : listChildren(turns, lookup, request),
 
     watchJobs: (request, { signal }) =>
-      watchJobs(parts, lookup, accountOf(request), parseJobIds(request.jobIds), signal),
+      watchJobs(parts, lookup, accountOf(request), parseTargets(request.jobIds), signal),
 
     cancelJobs: async (request) => ({
-      results: await cancelJobs(turns, lookup, request, parseJobIds(request.jobIds)),
+      results: await cancelJobs(turns, lookup, request, parseTargets(request.jobIds)),
     }),
 
     holdJobs: async (request) => {
@@ -81,9 +85,9 @@ export function createJobService(parts: ApiParts): Handlers<typeof JobService> {
     unpauseJobs: async () => {
       throw notBuilt('UnpauseJobs');
     },
-    rerunJobs: async () => {
-      throw notBuilt('RerunJobs');
-    },
+    rerunJobs: async (request, { principal }) => ({
+      jobs: await rerunJobs({ turns, lookup, submitter }, request, parseTargets(request.jobIds), principal),
+    }),
     execJob: () => notBuiltStream('ExecJob'),
     attachJob: () => notBuiltStream('AttachJob'),
   };

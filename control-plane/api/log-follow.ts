@@ -102,13 +102,17 @@ async function untilJob(
   try {
     const [live] = watch.live;
     if (live !== undefined) {
-      if (wanted(live)) return live;
+      const [now] = job.child < 0 ? [live] : await lookup.byIds([job]);
+      if (now !== undefined && (wanted(now) || isEnded(now))) return now;
       let over = false;
       for await (const events of watch) {
         for (const event of events) {
           if (event.kind === 'ended') over = true;
-          else if (wanted(event.job)) return event.job;
+          else if (job.child < 0 && wanted(event.job)) return event.job;
         }
+        // A child's parent says that children changed, not which.
+        const [now] = job.child < 0 || over ? [] : await lookup.byIds([job]);
+        if (now !== undefined && (wanted(now) || isEnded(now))) return now;
       }
       if (!over) return undefined;
     }

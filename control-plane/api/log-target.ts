@@ -35,6 +35,12 @@ export interface TargetParts {
 /** The latest attempt where none is given; where no stream is given OUTPUT, or STDOUT of a job that keeps two. */
 export async function findLog(parts: TargetParts, selector: LogSelector): Promise<LogTarget> {
   const job = await parts.lookup.find(accountOf(selector), selector.jobId, 'log.job_id');
+  if (job.array !== undefined) {
+    throw invalid(
+      'log.job_id',
+      `job ${job.number} is an array; a child of it is ${job.number}:0 to ${job.number}:${job.array.size - 1}`,
+    );
+  }
   const begun = attemptsOf(job);
   if (selector.attempt > begun) {
     throw invalid('log.attempt', `the job has had ${begun} attempts, got ${selector.attempt}`);
@@ -60,7 +66,7 @@ export function attemptsOf(job: FoundJob): number {
 }
 
 export function refOf(job: FoundJob, attempt: number): AttemptRef {
-  return { jobNumber: job.number, childIndex: -1, attempt };
+  return { jobNumber: job.number, childIndex: job.child, attempt };
 }
 
 async function hasSeparateStreams({ turns, definitions }: TargetParts, job: FoundJob): Promise<boolean> {
@@ -95,6 +101,6 @@ export async function settleEnd(
 async function endedAttempt(turns: Turns, job: FoundJob, attempt: number): Promise<EndedAttempt | undefined> {
   if (isEnded(job) && job.lastAttempt?.attempt === attempt) return job.lastAttempt;
   if (!isEnded(job) && job.attempt === attempt && job.node !== '') return undefined;
-  const bytes = await turns.store.get(attemptKey(job.account, job.number, attempt));
+  const bytes = await turns.store.get(attemptKey(job.account, job.number, attempt, job.child));
   return bytes === undefined ? undefined : decodeAttempt(bytes);
 }

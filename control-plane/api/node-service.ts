@@ -1,11 +1,11 @@
 import { create } from '@bufbuild/protobuf';
 import { type Node, NodeSchema, type NodeService } from '@galley/proto';
-import { formatJobId } from '../core/ids.ts';
 import type { NodeView } from '../core/view.ts';
 import type { Handlers } from '../server/handler.ts';
 import { accountOf } from './accounts.ts';
 import { missing } from './admission.ts';
 import { accepted } from './errors.ts';
+import { jobIdText } from './job-lookup.ts';
 import { toResourcesOf } from './job-messages.ts';
 import type { ApiParts, NodeDirectory } from './parts.ts';
 import { pageOfNames } from './tokens.ts';
@@ -77,7 +77,7 @@ function toNode(view: NodeView, directory: NodeDirectory): Node {
     version: BigInt(view.version),
     connected: view.connected,
     orphans: view.orphans.map((orphan) => ({
-      jobId: formatJobId(orphan.jobId),
+      jobId: jobIdText({ id: orphan.jobId, child: orphan.childIndex }),
       attempt: orphan.attempt,
       running: orphan.running,
       jobName: orphan.jobName,

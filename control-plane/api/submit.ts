@@ -10,9 +10,10 @@ import {
 import { known } from '../core/assert.ts';
 import { parseJobId, sameBytes } from '../core/ids.ts';
 import { specKey } from '../core/records/index.ts';
-import type { JobIdBytes, NewJob, Refusal, Submitted } from '../core/types.ts';
+import type { JobIdBytes, NewArray, NewJob, Refusal, Submitted } from '../core/types.ts';
 import type { Turns } from '../turn/turns.ts';
 import { accountOf } from './accounts.ts';
+import { parseArray } from './arrays.ts';
 import { canonicalBatch, canonicalBytes, digestOf } from './canonical.ts';
 import type { CompiledDefinition, DefinitionCache } from './definitions.ts';
 import type { EndedFacts, FactQuestion, Facts } from './ended-facts.ts';
@@ -52,6 +53,7 @@ interface Prepared {
   readonly definition: CompiledDefinition;
   readonly plan: JobPlan;
   readonly dependencies: readonly Dependency[];
+  readonly array: NewArray | undefined;
   readonly spec: Uint8Array;
   readonly digest: Uint8Array;
 }
@@ -297,6 +299,7 @@ class Batch {
       definition,
       plan,
       dependencies: parseDependencies(request, id),
+      array: parseArray(request),
       spec,
       digest: digestOf(spec),
     };
@@ -348,7 +351,7 @@ function sameSizes(a: Sizes, b: Sizes): boolean {
 
 function withFacts(jobs: readonly Prepared[], facts: Facts): NewJob[] {
   let at = 0;
-  return jobs.map(({ name, hold, id, account, queue, definition, plan, dependencies, spec, digest }) => ({
+  return jobs.map(({ name, hold, id, account, queue, definition, plan, dependencies, array, spec, digest }) => ({
     id,
     account,
     queue,
@@ -362,6 +365,7 @@ function withFacts(jobs: readonly Prepared[], facts: Facts): NewJob[] {
     hold,
     ended: facts.ended[at++],
     dependsOn: dependencies.map(({ jobId, type }) => ({ jobId, type, ended: facts.ended[at++] })),
+    array,
     spec,
     digest,
   }));

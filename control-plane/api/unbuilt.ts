@@ -14,7 +14,6 @@ import { wantsContainer } from './resolve.ts';
 
 /** The first reserved field that a request sets and this version does not honour. */
 export function unbuiltField(request: SubmitJobRequest): string | undefined {
-  if (request.array !== undefined) return 'array';
   if (request.multiNode !== undefined) return 'multi_node';
   if (request.shareIdentifier !== '') return 'share_identifier';
   if (request.consumableResources.length > 0) return 'consumable_resources';

@@ -84,13 +84,19 @@ const NO_DEPENDENCIES: readonly Dependency[] = [];
 /** The dependencies of a job, each a job of its own. */
 export function parseDependencies(request: SubmitJobRequest, id: JobIdBytes): readonly Dependency[] {
   if (request.dependsOn.length === 0) return NO_DEPENDENCIES;
-  return request.dependsOn.map(({ jobId: text, type }, at) => {
+  const isArray = request.array !== undefined;
+  return request.dependsOn.flatMap(({ jobId: text, type }, at) => {
+    if (isArray && type === DependencyTypeMessage.SEQUENTIAL) {
+      if (text === '') return [];
+      const constraint = 'SEQUENTIAL is between the children of this array and names no job';
+      throw invalid(`depends_on[${at}].job_id`, `${constraint}, got "${text}"`);
+    }
     const jobId = parseJobId(text);
     if (jobId === undefined) throw invalid(`depends_on[${at}].job_id`, `must be a UUID, got "${text}"`);
     if (sameBytes(jobId, id)) {
       throw invalid(`depends_on[${at}].job_id`, `a job cannot wait for itself, got "${formatJobId(id)}"`);
     }
-    return { jobId, type: ofSingleJob(type, at) };
+    return [{ jobId, type: isArray ? dependencyType(type) : ofSingleJob(type, at) }];
   });
 }
 

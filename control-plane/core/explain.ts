@@ -1,3 +1,4 @@
+import type { ArrayState } from './arrays/array-state.ts';
 import { pauses } from './cluster.ts';
 import { queueOf } from './jobs/transition.ts';
 import { placeableMemory, takesFeatures, takesPlacements } from './nodes/capacity.ts';
@@ -29,9 +30,22 @@ export function blockersOf(core: CoreState, row: number): BlockerView[] {
   if (jobs.has(row, JobFlag.held)) found.push({ code: 'held', message: 'the job is held; release it to let it run' });
   const open = jobs.get('openDependencies', row);
   if (open > 0) found.push({ code: 'dependencies', message: `waits for ${open} ${open === 1 ? 'job' : 'jobs'}` });
+  const array = core.arrays.get(row);
+  if (array !== undefined && !array.drawable) return [...found, ...blockersOfArray(array)];
   const capacity = explainCapacity(core, row);
   if (capacity !== undefined) found.push(capacity);
   return found;
+}
+
+/** Why no child is placed although the array as a whole may run; empty when none is left to place. */
+function blockersOfArray(array: ArrayState): BlockerView[] {
+  if (array.ready.count > 0) {
+    const message = `${array.active} of its children run, which is the most that it allows at once`;
+    return [{ code: 'array_concurrency', message }];
+  }
+  if ((array.counts[JobState.pending] as number) === 0 || array.active === 0) return [];
+  const waits = array.onlyCanaries ? 'for its canaries to succeed' : 'for others that come before them';
+  return [{ code: 'array_children', message: `${array.counts[JobState.pending]} of its children wait ${waits}` }];
 }
 
 function explainCapacity(core: CoreState, row: number): BlockerView | undefined {

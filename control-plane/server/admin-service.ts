@@ -1,7 +1,7 @@
 import { type AdminService, PauseCause } from '@galley/proto';
+import { jobIdText } from '../api/job-lookup.ts';
 import { toResourcesOf } from '../api/job-messages.ts';
 import { toStateCounts } from '../api/state-counts.ts';
-import { formatJobId } from '../core/ids.ts';
 import type { Pause } from '../core/types.ts';
 import type { LogStore } from '../logs/log-store.ts';
 import type { Turns } from '../turn/turns.ts';
@@ -55,9 +55,9 @@ async function clusterStatus({ turns, logs, clusterId, version, startedAtMs, dat
     logs.usage(),
   ]);
   const orphans = nodes.flatMap(({ name, orphans: found }) =>
-    found.map((orphan) => ({
+    found.map(({ jobId, childIndex, startedAtMs: since, ...orphan }) => ({
       node: name,
-      orphan: { ...orphan, jobId: formatJobId(orphan.jobId), startedAtMs: BigInt(orphan.startedAtMs) },
+      orphan: { ...orphan, jobId: jobIdText({ id: jobId, child: childIndex }), startedAtMs: BigInt(since) },
     })),
   );
   return {

@@ -1,6 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { SubmitJobRequestSchema } from '@galley/proto';
 import type { ResolvePlacement } from '../agents/placer.ts';
+import { givenIndexOf } from '../api/arrays.ts';
 import { DefinitionCache } from '../api/definitions.ts';
 import { planJob, resolveTask, timeoutSeconds } from '../api/resolve.ts';
 
@@ -13,6 +14,7 @@ export function placementResolver(): ResolvePlacement {
     const definition = definitions.compiled(view).message;
     return {
       jobName: request.jobName,
+      givenIndex: givenIndexOf(request),
       task: resolveTask(request, definition, user),
       timeoutSeconds: timeoutSeconds(request, definition),
       requiredFeatures: [...planJob(request, definition, user).requirements.features],

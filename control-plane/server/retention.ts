@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  arrayRange,
   attemptKey,
   CLUSTER_KEY,
   type ClusterRecord,
@@ -115,7 +116,18 @@ export class Retention {
       for (const { value } of page) {
         const job = decodeEndedJob(value);
         if (job.createdAtMs >= beforeMs) return;
-        if (job.stoppedAtMs < beforeMs) yield* keysOf(job);
+        if (job.stoppedAtMs >= beforeMs) continue;
+        if (job.array !== undefined) yield* this.#children(job);
+        yield* keysOf(job);
+      }
+    }
+  }
+
+  /** What an array kept of its children. */
+  async *#children({ account, number }: EndedJob): AsyncGenerator<Uint8Array, void, undefined> {
+    for (const table of ['b', 'c'] as const) {
+      for await (const page of this.#parts.turns.store.scan(arrayRange(account, table, number))) {
+        for (const { key } of page) yield key;
       }
     }
   }

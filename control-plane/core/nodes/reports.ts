@@ -164,9 +164,9 @@ function addOrphan(core: CoreState, node: Node, report: AttemptReport): void {
 }
 
 /** It stays listed, as one that is over: that it ran is what the operator has to know. */
-function endOrphan(node: Node, { jobId, attempt }: AttemptReport): void {
-  const key = ghostKey(jobId, attempt);
-  const index = node.orphans.findIndex((orphan) => ghostKey(orphan.jobId, orphan.attempt) === key);
+function endOrphan(node: Node, { jobId, childIndex, attempt }: AttemptReport): void {
+  const key = ghostKey(jobId, childIndex, attempt);
+  const index = node.orphans.findIndex((o) => ghostKey(o.jobId, o.childIndex, o.attempt) === key);
   const orphan = node.orphans[index];
   if (orphan !== undefined) node.orphans[index] = { ...orphan, running: false };
 }
