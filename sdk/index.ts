@@ -6,12 +6,13 @@ export type { ComputeEnvironmentSettings } from './environments.ts';
 export { type FieldViolation, GalleyError, type GalleyErrorCode } from './errors.ts';
 export type { EventOptions, GalleyEvent, Position } from './events.ts';
 export type { HistoryFilter, HistoryGroupName } from './history.ts';
-export type { CancelOptions, JobFilter } from './jobs.ts';
+export type { CancelOptions, JobFilter, RerunOptions } from './jobs.ts';
 export type { FollowLogOptions, LogChunk, LogPage, LogSelection, LogStreamName, ReadLogOptions } from './logs.ts';
 export type { GalleyOptions } from './options.ts';
 export type { JobQueueSettings } from './queues.ts';
 export type { RetryPolicy } from './retry.ts';
 export type {
+  ArrayRequest,
   DependencyName,
   ExitRule,
   JobRequest,

@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import {
   CancelJobsResponseSchema,
   CancelMode,
   DescribeJobsResponseSchema,
+  EndCause,
   GetJobResponseSchema,
   JobService,
   JobState,
   ListJobsResponseSchema,
+  RerunJobsResponseSchema,
   SubmitJobResponseSchema,
   SubmitMode,
 } from '@galley/proto';
@@ -13,9 +16,15 @@ import { GalleyError } from './errors.ts';
 import { pages } from './pages.ts';
 import { toPlain } from './plain.ts';
 import { EACH_LIMITS, requireOneBatch, splitIntoBatches, tooLargeToSend } from './submit-batches.ts';
-import { type JobRequest, type SubmitResult, toSubmitRequest } from './submit-request.ts';
+import {
+  type JobRequest,
+  type ResourceRequest,
+  type SubmitResult,
+  toResources,
+  toSubmitRequest,
+} from './submit-request.ts';
 import type { RequestOptions, Transport } from './transport.ts';
-import type { CancelledJob, Job, JobStateName, JobSummary, SubmittedJob } from './types.ts';
+import type { CancelledJob, EndCauseName, Job, JobStateName, JobSummary, SubmittedJob } from './types.ts';
 
 /** Which jobs a list holds. Newest first; no states: every state. */
 export interface JobFilter {
@@ -38,6 +47,15 @@ export interface CancelOptions extends RequestOptions {
   readonly pendingOnly?: boolean;
   /** Seconds between SIGTERM and SIGKILL, instead of the job's own. */
   readonly graceSeconds?: number;
+}
+
+export interface RerunOptions extends RequestOptions {
+  /** Which of those that are over. Default: all that failed. */
+  readonly causes?: readonly EndCauseName[];
+  /** What the new jobs get instead of what these had. */
+  readonly resources?: ResourceRequest;
+  /** A UUID that names this call: repeated with it, the call makes no second job. Default: a new one. */
+  readonly rerunId?: string;
 }
 
 /** Ids in one call that the server takes. */
@@ -137,6 +155,38 @@ export function jobMethods(transport: Transport) {
     }, filter.pageSize);
   }
 
+  /** The children of an array by index; no states: every state. `reference`: its number, UUID or unique prefix. */
+  function listChildren(
+    reference: string | number,
+    filter: Pick<JobFilter, 'states' | 'pageSize'> = {},
+    options?: RequestOptions,
+  ): AsyncGenerator<JobSummary> {
+    const states = (filter.states ?? []).map((state) => JobState[state]);
+    return pages(async (page) => {
+      const request = { account, page, states, arrayJobId: String(reference) };
+      const answer = await transport.call('safe', (call) => service.listJobs(request, call), options);
+      const { jobs, nextPageToken } = toPlain(ListJobsResponseSchema, answer);
+      return { items: jobs as JobSummary[], nextPageToken };
+    }, filter.pageSize);
+  }
+
+  /**
+   * Runs jobs again that are over, each as a new job; of an array the children that failed, as an array with their
+   * indices. What has nothing to run again is missing from the result. Throws FAILED_PRECONDITION for what is not over.
+   */
+  async function rerunJobs(jobIds: readonly string[], options: RerunOptions = {}): Promise<SubmittedJob[]> {
+    const { causes = [], resources, rerunId = randomUUID() } = options;
+    const request = {
+      account,
+      jobIds: [...jobIds],
+      causes: causes.map((cause) => EndCause[cause]),
+      rerunId,
+      ...(resources === undefined ? {} : { resources: toResources(resources) }),
+    };
+    const answer = await transport.call('safe', (call) => service.rerunJobs(request, call), options);
+    return toPlain(RerunJobsResponseSchema, answer).jobs;
+  }
+
   /** Ends jobs in whatever state they are. Results in the order of the ids. */
   async function cancelJobs(jobIds: readonly string[], options: CancelOptions = {}): Promise<CancelledJob[]> {
     const { reason = 'Cancelled', pendingOnly = false, graceSeconds } = options;
@@ -150,7 +200,7 @@ export function jobMethods(transport: Transport) {
     return results;
   }
 
-  return { submitJob, submitJobs, getJob, describeJobs, listJobs, cancelJobs };
+  return { submitJob, submitJobs, getJob, describeJobs, listJobs, listChildren, cancelJobs, rerunJobs };
 }
 
 function* slices(ids: readonly string[]): Generator<string[]> {

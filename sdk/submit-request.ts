@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
+  type ArrayPropertiesSchema,
   DependencyType,
   OnNodeLost,
   type ResourcesSchema,
@@ -63,6 +64,22 @@ export interface RetryRequest {
   readonly evaluateOnExit?: readonly ExitRule[];
 }
 
+/** The children of an array job: `size` of them, or one for each of the `indices`. */
+export interface ArrayRequest {
+  /** 1 to 1,000,000 children, indexed from 0. */
+  readonly size?: number;
+  /** Rising, as `1-96:2` or `1,5,7-9`: what a child reads as GALLEY_ARRAY_INDEX. */
+  readonly indices?: string;
+  /** Children that may run at once. Default: no limit. */
+  readonly concurrency?: number;
+  /** Failed children after which no further one is started. Default: all are started. */
+  readonly failFastAfter?: number;
+  /** Children that run first; the others only when all of these succeeded. Default: none. */
+  readonly canary?: number;
+  /** Each child waits for the one before it to succeed. Default: false. */
+  readonly sequential?: boolean;
+}
+
 /** One job to submit. */
 export interface JobRequest extends TaskRequest, RetryRequest {
   /** A UUID: identity and idempotency key. Default: a new one. */
@@ -78,6 +95,8 @@ export interface JobRequest extends TaskRequest, RetryRequest {
   readonly timeoutSeconds?: number;
   /** Ids of jobs that must succeed first, or how else they must end. */
   readonly dependsOn?: readonly (string | { readonly jobId: string; readonly type: DependencyName })[];
+  /** Makes it an array job. */
+  readonly array?: ArrayRequest;
   readonly tags?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
   readonly project?: string;
@@ -108,11 +127,15 @@ export function toSubmitRequest(job: JobRequest, account: string): SubmitJobRequ
     ...(timeoutSeconds === undefined
       ? {}
       : { timeout: { attemptDurationSeconds: int64('timeoutSeconds', timeoutSeconds) } }),
-    dependsOn: (job.dependsOn ?? []).map((dependency) =>
-      typeof dependency === 'string'
-        ? { jobId: dependency }
-        : { jobId: dependency.jobId, type: DependencyType[dependency.type] },
-    ),
+    dependsOn: [
+      ...(job.dependsOn ?? []).map((dependency) =>
+        typeof dependency === 'string'
+          ? { jobId: dependency }
+          : { jobId: dependency.jobId, type: DependencyType[dependency.type] },
+      ),
+      ...(job.array?.sequential === true ? [{ type: DependencyType.SEQUENTIAL }] : []),
+    ],
+    ...(job.array === undefined ? {} : { array: toArray(job.array) }),
     tags: { ...job.tags },
     labels: { ...job.labels },
     project: job.project ?? '',
@@ -134,6 +157,11 @@ export function toRetryStrategy({ attempts, evaluateOnExit = [] }: RetryRequest)
     onStatusReason,
   }));
   return { retryStrategy: { attempts: attempts ?? 1, evaluateOnExit: rules } };
+}
+
+function toArray(array: ArrayRequest): MessageInitShape<typeof ArrayPropertiesSchema> {
+  const { size = 0, indices = '', concurrency = 0, failFastAfter = 0, canary = 0 } = array;
+  return { size, indices, concurrency, failFastAfter, canary };
 }
 
 export function toTaskSpec(task: TaskRequest): MessageInitShape<typeof TaskSpecSchema> {

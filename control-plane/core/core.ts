@@ -9,6 +9,7 @@ import { cancelJobs, holdJobs, releaseJobs } from './jobs/cancel.ts';
 import { tellDependents } from './jobs/dependencies.ts';
 import { evictRetired } from './jobs/retire.ts';
 import { submitJobs } from './jobs/submit.ts';
+import { queueOf } from './jobs/transition.ts';
 import { BACKGROUND_STEPS, MAX_TICK_MS } from './limits.ts';
 import { confirmNodeOff, deleteNode, drainNode, undrainNode } from './nodes/admin.ts';
 import { connectNode } from './nodes/connect.ts';
@@ -126,7 +127,10 @@ function tellChanges(state: CoreState): void {
   const { jobs } = state;
   for (const row of state.buffer.changedArrays) {
     const now = jobs.state(row);
-    if (!isTerminal(now)) emit(state, { kind: 'jobChanged', row, number: jobs.get('number', row), from: now, to: now });
+    if (isTerminal(now)) continue;
+    const { account, name: queue } = queueOf(state, row);
+    const number = jobs.get('number', row);
+    emit(state, { kind: 'jobChanged', row, number, account, queue, from: now, to: now });
   }
 }
 

@@ -536,8 +536,8 @@ export interface StopOutput {
 }
 
 /**
- * A job changed its state; for watchers. An array says so too when its children changed theirs, once a turn. `number` identifies it, `row` is
- * valid until the turn after.
+ * A job changed its state; for watchers. An array whose children changed theirs says so too, once a turn, with `from` and
+ * `to` alike. `number` identifies it, `row` is valid until the turn after.
  */
 export interface JobChanged {
   readonly kind: 'jobChanged';

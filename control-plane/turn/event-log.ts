@@ -120,6 +120,8 @@ export class EventLog {
     for (const output of outputs) {
       if (output.kind === 'jobChanged') {
         const { number, account, queue, from, to } = output;
+        // An array says that its children changed: no event of its own.
+        if (from === to) continue;
         if (!jobs.has(number)) jobs.set(number, view.jobByNumber(number));
         events.push({ kind: 'job', number, account, queue, from, to, job: jobs.get(number) });
       } else if (output.kind === 'nodeChanged') {

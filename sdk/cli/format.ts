@@ -128,6 +128,6 @@ export function formatRunTime({ startedAtMs, stoppedAtMs }: JobSummary, nowMs: n
 }
 
 /** `1 job`, `2 jobs`. */
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+export function count(number: number, noun: string, plural = `${noun}s`): string {
+  return `${number} ${number === 1 ? noun : plural}`;
 }

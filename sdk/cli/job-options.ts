@@ -8,6 +8,7 @@ import {
   collectExitRules,
   collectList,
   collectPairs,
+  parseArray,
   parseCpus,
   parseInteger,
   parseMemory,
@@ -40,6 +41,11 @@ export interface JobOptions extends TaskOptions {
   readonly definition?: string;
   readonly dependsOn?: readonly string[];
   readonly comment?: string;
+  readonly array?: ReturnType<typeof parseArray>;
+  readonly failFast?: number;
+  readonly canary?: number;
+  readonly sequential?: boolean;
+  readonly dependsOnEach?: readonly string[];
   readonly onNodeLost?: NonNullable<JobRequest['onNodeLost']>;
 }
 
@@ -90,12 +96,40 @@ export function addJobOptions(command: Command, env: NodeJS.ProcessEnv): Command
     );
 }
 
+/** What makes a job an array; `galley run` follows one job and has none of these. */
+export function addArrayOptions(command: Command): Command {
+  return command
+    .option(
+      '--array <children>',
+      'so many children, or these indices; %N: N at once (100, 1-96:2%10, 1,5,7-9)',
+      parseArray,
+    )
+    .option('--fail-fast <number>', 'start no more children after so many failed', parseInteger(1, 1_000_000))
+    .option(
+      '--canary <number>',
+      'so many children run first, the others only if they succeed',
+      parseInteger(1, 1_000_000),
+    )
+    .option('--sequential', 'each child waits for the one before it')
+    .option(
+      '--depends-on-each <array>',
+      'each child waits for its counterpart in this array; may be repeated',
+      collectList,
+    );
+}
+
 /** `dependsOn` are ids; references on the command line have been looked up. */
 export function toJobRequest(
   options: JobOptions,
   command: readonly string[],
-  dependsOn: readonly string[],
+  dependsOn: NonNullable<JobRequest['dependsOn']>,
 ): JobRequest {
+  const { array, failFast, canary, sequential, dependsOnEach } = options;
+  if (array === undefined && [failFast, canary, sequential, dependsOnEach].some((option) => option !== undefined)) {
+    throw new CliError('--fail-fast, --canary, --sequential and --depends-on-each are for arrays', [
+      'galley submit --array 100 -- COMMAND ARGUMENTS...',
+    ]);
+  }
   if (command.length === 0 && options.definition === undefined) {
     throw new CliError('a job needs a command, or --definition NAME that has one', [
       'galley submit -- COMMAND ARGUMENTS...',
@@ -110,6 +144,16 @@ export function toJobRequest(
     ...(comment === undefined ? {} : { comment }),
     ...(onNodeLost === undefined ? {} : { onNodeLost }),
     ...(dependsOn.length === 0 ? {} : { dependsOn }),
+    ...(array === undefined
+      ? {}
+      : {
+          array: {
+            ...array,
+            ...(failFast === undefined ? {} : { failFastAfter: failFast }),
+            ...(canary === undefined ? {} : { canary }),
+            ...(sequential === undefined ? {} : { sequential }),
+          },
+        }),
   };
 }
 

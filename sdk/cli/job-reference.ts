@@ -5,13 +5,16 @@ import type { Session } from './host.ts';
 import { type Place, readLastJob } from './last-job.ts';
 
 /** How jobs are named on the command line, for help texts. */
-export const JOB_REFERENCE_HELP = 'number, id, the first 4 or more characters of an id, or @last';
+export const JOB_REFERENCE_HELP =
+  'number, id, the first 4 or more characters of an id, or @last; 12:7 is child 7 of array 12';
 
-const FULL_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const FULL_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(:\d{1,7})?$/i;
 const MIN_PREFIX_LENGTH = 4;
 
 /** What the server understands, from what a person typed: `@last` is replaced, nonsense is refused here. */
 export function toServerReference(session: Pick<Session, 'env'>, place: Place, reference: string): string {
+  const child = /^(.+)(:\d{1,7})$/.exec(reference);
+  if (child !== null) return `${toServerReference(session, place, child[1] ?? '')}${child[2]}`;
   if (reference === '@last') {
     const last = readLastJob(session.env, place);
     if (last !== undefined) return last;

@@ -1,12 +1,13 @@
 import type { JobSummary } from '../types.ts';
 import { stateColour } from './colours.ts';
 import { formatBytes, formatExit, formatReason, formatRunTime, formatTime, formatVcpus } from './format.ts';
+import { jobLabel } from './job-label.ts';
 import type { Column } from './table.ts';
 
 /** Columns of `galley jobs`. */
 export function jobColumns(nowMs: number): readonly Column<JobSummary>[] {
   return [
-    { header: 'JOB', align: 'right', value: ({ number }) => String(number) },
+    { header: 'JOB', align: 'right', value: jobLabel },
     { header: 'NAME', value: ({ jobName }) => jobName, flexible: true },
     { header: 'STATE', value: stateText, colour: ({ state }) => stateColour(state) },
     { header: 'QUEUE', value: ({ jobQueue }) => jobQueue, dispensable: 3 },
@@ -35,7 +36,11 @@ export function jobColumns(nowMs: number): readonly Column<JobSummary>[] {
   ];
 }
 
-function stateText({ state, nodeSilent, terminateRequested, held }: JobSummary): string {
+function stateText({ state, nodeSilent, terminateRequested, held, array }: JobSummary): string {
+  if (array !== undefined && (state === 'PENDING' || state === 'SUBMITTED') && !held) {
+    const over = (array.statusSummary[5] ?? 0) + (array.statusSummary[6] ?? 0);
+    return `${state} (${over} of ${array.size} over)`;
+  }
   if (held) return `${state} (held)`;
   if (terminateRequested && state === 'RUNNING') return `${state} (stopping)`;
   return nodeSilent ? `${state} (node silent)` : state;

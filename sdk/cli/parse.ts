@@ -133,6 +133,22 @@ export function collectCounts(text: string, before: Counts = {}): Counts {
   return { ...before, [match[1]]: value };
 }
 
+/** `100` children; the indices `1-96:2` or `1,5,7-9`; `%10` behind either: so many at once. */
+export function parseArray(text: string): { size?: number; indices?: string; concurrency?: number } {
+  const match = /^(?:(\d+)|([\d,:-]+))(?:%(\d+))?$/.exec(text.trim());
+  const [size, indices, most] = [match?.[1], match?.[2], match?.[3]];
+  if (match === null || size === '0' || most === '0') {
+    throw new InvalidArgumentError(
+      'An array looks like 100 (children), 1-96:2 or 1,5,7-9 (indices); %10 behind it limits it.',
+    );
+  }
+  return {
+    ...(size === undefined ? {} : { size: Number(size) }),
+    ...(indices === undefined ? {} : { indices }),
+    ...(most === undefined ? {} : { concurrency: Number(most) }),
+  };
+}
+
 /** Collects values of an option that is given several times, or with commas between them. */
 export function collectList(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, ...text.split(',').filter((item) => item !== '')];

@@ -18,6 +18,7 @@ import { nodeCommand } from './commands/node.ts';
 import { nodesCommand } from './commands/nodes.ts';
 import { pauseCommand } from './commands/pause.ts';
 import { queueCommand } from './commands/queue.ts';
+import { rerunCommand } from './commands/rerun.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { resumeCommand } from './commands/resume.ts';
 import { runCommand } from './commands/run.ts';
@@ -32,14 +33,17 @@ import { addGlobalOptions } from './global-options.ts';
 import type { Host } from './host.ts';
 
 const AFTER_HELP = `
-Jobs are named by number, id, the first characters of an id, or @last.
+Jobs are named by number, id, the first characters of an id, or @last; 12:7 is child 7 of array 12.
 
 Exit codes: 0 done; run and wait exit as the job, 128+n when signal n ended it; 124 wait --timeout;
 125 Galley's own failure (usage, control plane unreachable, refused); 128+n when signal n ended this command.
 `;
 
 const GROUPS: readonly (readonly [string, readonly ((host: Host) => Command)[]])[] = [
-  ['Jobs:', [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand]],
+  [
+    'Jobs:',
+    [submitCommand, runCommand, jobsCommand, jobCommand, logsCommand, waitCommand, cancelCommand, rerunCommand],
+  ],
   [
     'Cluster:',
     [statusCommand, topCommand, nodesCommand, nodeCommand, eventsCommand, pauseCommand, resumeCommand, historyCommand],

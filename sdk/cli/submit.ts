@@ -15,7 +15,9 @@ export async function submitFromOptions(
   options: JobOptions,
   command: readonly string[],
 ): Promise<{ readonly job: SubmittedJob; readonly request: JobRequest }> {
-  const dependsOn = options.dependsOn === undefined ? [] : await findJobIds(session, options.dependsOn);
+  const whole = options.dependsOn === undefined ? [] : await findJobIds(session, options.dependsOn);
+  const each = options.dependsOnEach === undefined ? [] : await findJobIds(session, options.dependsOnEach);
+  const dependsOn = [...whole, ...each.map((jobId) => ({ jobId, type: 'N_TO_N' as const }))];
   const request = toJobRequest(options, command, dependsOn);
   const progress = startProgress(session.stderr, 'submitting ...');
   try {

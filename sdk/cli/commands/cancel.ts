@@ -30,13 +30,14 @@ export function cancelCommand(host: Host): Command {
         ...(grace === undefined ? {} : { graceSeconds: grace }),
       });
       if (session.json) printJson(session, results);
-      else for (const result of results) print(session, describe(result));
+      else results.forEach((result) => print(session, describe(result)));
       return results.some(({ outcome }) => outcome === 'UNKNOWN_JOB') ? EXIT_GALLEY : 0;
     }),
   );
 }
 
-function describe({ jobId, number, outcome, state }: CancelledJob): string {
+function describe({ jobId, number: parent, outcome, state }: CancelledJob): string {
+  const number = `${parent}${/:\d+$/.exec(jobId)?.[0] ?? ''}`;
   switch (outcome) {
     case 'ENDED':
       return `Job ${number} had not started; it is cancelled`;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Attempt, Job } from '../../types.ts';
+import type { Attempt, Job, JobSummary } from '../../types.ts';
 import { isTerminal } from '../../types.ts';
 import type { Colours } from '../colours.ts';
 import {
@@ -13,6 +13,7 @@ import {
 } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
+import { describeChildren, jobLabel } from '../job-label.ts';
 import { findJobs, JOB_REFERENCE_HELP } from '../job-reference.ts';
 import { note, print, printJson, widthOf } from '../output.ts';
 import { quoteCommand } from '../quote.ts';
@@ -33,12 +34,21 @@ export function jobCommand(host: Host): Command {
       });
       const only = jobs.length === 1 ? jobs[0]?.summary : undefined;
       if (only !== undefined && session.stderr.isTTY === true) {
-        const next = isTerminal(only.state) ? `galley logs ${only.number}` : `galley logs -f ${only.number}`;
-        note(session, `\n  ${next}${isTerminal(only.state) ? '' : `   galley cancel ${only.number}`}`);
+        note(session, `\n  ${nextCommands(only)}`);
       }
       return 0;
     }),
   );
+}
+
+function nextCommands(job: JobSummary): string {
+  const label = jobLabel(job);
+  const over = isTerminal(job.state);
+  if (job.array !== undefined) {
+    const next = over ? (job.state === 'FAILED' ? `   galley rerun ${label}` : '') : `   galley cancel ${label}`;
+    return `galley jobs --children ${label}${next}`;
+  }
+  return over ? `galley logs ${label}` : `galley logs -f ${label}   galley cancel ${label}`;
 }
 
 /** One screen about one job. */
@@ -48,9 +58,11 @@ export function describeJob(job: Job, nowMs: number, colours: Colours, width: nu
   const time = (ms: number | undefined) => (ms === undefined ? undefined : formatTime(ms));
   const fields = formatFields(
     [
-      ['Job', `${summary.number}  ${summary.jobName}`],
+      ['Job', `${jobLabel(summary)}  ${summary.jobName}`],
       ['Id', summary.jobId],
       ['State', stateText(state, summary.nodeSilent)],
+      ['Children', describeChildren(summary)],
+      ['Index', summary.givenIndex === undefined ? undefined : `${summary.givenIndex}, as it was given`],
       ['Reason', formatReason(summary)],
       ['Waits', job.pendingReason || undefined],
       ['Waits for', job.waitingFor.join(', ')],

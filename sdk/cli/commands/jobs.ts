@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { JobStateName, JobSummary } from '../../types.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
+import { toServerReference } from '../job-reference.ts';
 import { jobColumns } from '../job-table.ts';
 import { collect, note, print, printJsonArray, widthOf } from '../output.ts';
 import { collectList, parseInteger, parseSince } from '../parse.ts';
@@ -16,6 +17,7 @@ interface JobsOptions {
   readonly since?: number;
   readonly limit: number;
   readonly all?: boolean;
+  readonly children?: string;
 }
 
 const STATES = ['SUBMITTED', 'PENDING', 'RUNNABLE', 'STARTING', 'RUNNING', 'SUCCEEDED', 'FAILED'] as const;
@@ -29,6 +31,7 @@ export function jobsCommand(host: Host): Command {
         (text: string, before: readonly string[] | undefined) => collectList(text.toUpperCase(), before),
       ),
     )
+    .option('--children <job>', 'the children of this array instead, by index; of the filters only --state applies')
     .option('-q, --queue <name>', 'in this queue')
     .option('-u, --user <login>', 'of this user')
     .option('-N, --name <name>', 'of this name; a trailing * matches the rest')
@@ -41,18 +44,23 @@ export function jobsCommand(host: Host): Command {
       const options = command.opts<JobsOptions>();
       const limit = options.all === true ? Number.POSITIVE_INFINITY : options.limit;
       const client = await session.client();
-      const jobs = take(
-        limit,
-        client.listJobs({
-          states: toStates(command, options.state ?? []),
+      const states = toStates(command, options.state ?? []);
+      const pageSize = Number.isFinite(limit) ? Math.min(1_000, limit + 1) : 0;
+      const list = (): AsyncIterable<JobSummary> => {
+        if (options.children !== undefined) {
+          return client.listChildren(toServerReference(session, client, options.children), { states, pageSize });
+        }
+        return client.listJobs({
+          states,
           ...(options.queue === undefined ? {} : { jobQueue: options.queue }),
           ...(options.user === undefined ? {} : { user: options.user }),
           ...(options.name === undefined ? {} : { jobName: options.name }),
           ...(options.definition === undefined ? {} : { jobDefinition: options.definition }),
           ...(options.since === undefined ? {} : { createdAfterMs: options.since }),
-          pageSize: Number.isFinite(limit) ? limit + 1 : 0,
-        }),
-      );
+          pageSize,
+        });
+      };
+      const jobs = take(limit, list());
       if (session.json) {
         await printJsonArray(session, jobs);
         return 0;
@@ -64,7 +72,11 @@ export function jobsCommand(host: Host): Command {
       });
       for (const line of table) print(session, line);
       if (rows.length === 0) note(session, emptyText(options));
-      else if (rows.length === limit) note(session, `the newest ${limit}; more with --limit or --all`);
+      else if (rows.length === limit)
+        note(
+          session,
+          `the ${options.children === undefined ? 'newest' : 'first'} ${limit}; more with --limit or --all`,
+        );
       return 0;
     }),
   );

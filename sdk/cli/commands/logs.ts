@@ -6,6 +6,7 @@ import { CliError } from '../exit.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { untilInterrupted } from '../interrupt.ts';
+import { jobLabel } from '../job-label.ts';
 import { findJob, JOB_REFERENCE_HELP } from '../job-reference.ts';
 import { followStream, printChunks, streamsOf } from '../log-printer.ts';
 import { note } from '../output.ts';
@@ -33,7 +34,14 @@ export function logsCommand(host: Host): Command {
       const { follow = false, lines, attempt, stream } = command.opts<LogsOptions>();
       const client = await session.client();
       const job = await findJob(session, client, reference);
-      const { jobId, number, state, attempts } = job.summary;
+      const { jobId, state, attempts, array } = job.summary;
+      const number = jobLabel(job.summary);
+      if (array !== undefined) {
+        throw new CliError(`job ${number} is an array; each of its children has a log of its own`, [
+          `galley logs ${number}:0`,
+          `galley jobs --children ${number}`,
+        ]);
+      }
       const written = streamsOf(job);
       if (stream !== undefined && !written.includes(stream)) {
         const names = written.map((name) => name.toLowerCase()).join(' and ');

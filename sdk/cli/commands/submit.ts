@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { CliError } from '../exit.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
-import { addJobOptions, type JobOptions } from '../job-options.ts';
+import { addArrayOptions, addJobOptions, type JobOptions } from '../job-options.ts';
 import { note, print, printJson } from '../output.ts';
 import { describeSubmitted, submitFromOptions } from '../submit.ts';
 
@@ -17,7 +17,7 @@ export function submitCommand(host: Host): Command {
       '--request-id <text>',
       'with --file: the same file under the same id is submitted once (default: a new one)',
     );
-  addJobOptions(command, host.env);
+  addArrayOptions(addJobOptions(command, host.env));
   return command.action((words: string[]) =>
     host.run(command, async (session) => {
       const options = command.opts<JobOptions & { quiet?: boolean } & FileOptions>();
@@ -37,7 +37,8 @@ export function submitCommand(host: Host): Command {
         print(session, String(job.number));
       } else {
         print(session, describeSubmitted(job, request));
-        if (session.stderr.isTTY === true) note(session, `  galley logs -f ${job.number}   galley job ${job.number}`);
+        const follow = request.array === undefined ? 'logs -f' : 'wait';
+        if (session.stderr.isTTY === true) note(session, `  galley ${follow} ${job.number}   galley job ${job.number}`);
       }
       return 0;
     }),

@@ -6,6 +6,7 @@ import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { untilInterrupted } from '../interrupt.ts';
 import { describeEnd, exitCodeOf } from '../job-exit.ts';
+import { describeChildren } from '../job-label.ts';
 import { findJobIds, JOB_REFERENCE_HELP } from '../job-reference.ts';
 import { note, print, printJsonLine } from '../output.ts';
 import { parseDuration } from '../parse.ts';
@@ -32,7 +33,10 @@ export function waitCommand(host: Host): Command {
         const signal = AbortSignal.any([interrupted, ...(timeout === undefined ? [] : [timeout])]);
         try {
           for await (const job of client.watchJobs([...new Set(ids)], { signal })) {
-            if (!isTerminal(job.state)) continue;
+            if (!isTerminal(job.state)) {
+              if (ids.length === 1) progress.set(`waiting for ${describeChildren(job) ?? count(1, 'job')} ...`);
+              continue;
+            }
             ended.set(job.jobId, job);
             progress.set(`waiting for ${count(open().length, 'job')} ...`);
             if (session.json) printJsonLine(session, job);
