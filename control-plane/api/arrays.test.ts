@@ -195,10 +195,14 @@ describe('children', () => {
       for await (const { jobs } of messages) all.push(...((jobs ?? []) as JobSummary[]));
       return all;
     };
+    const next = async (messages: AsyncIterator<{ jobs?: unknown }, unknown>) => {
+      const message = await messages.next();
+      return message.done === true ? [] : message.value.jobs;
+    };
     const child = watch(`${jobId}:1`)[Symbol.asyncIterator]();
-    expect((await child.next()).value?.jobs).toMatchObject([{ jobId: `${jobId}:1`, state: JobState.STARTING }]);
+    expect(await next(child)).toMatchObject([{ jobId: `${jobId}:1`, state: JobState.STARTING }]);
     const parent = watch(jobId)[Symbol.asyncIterator]();
-    expect((await parent.next()).value?.jobs).toMatchObject([{ jobId, state: JobState.PENDING }]);
+    expect(await next(parent)).toMatchObject([{ jobId, state: JobState.PENDING }]);
     const rest = Promise.all([
       seen({ [Symbol.asyncIterator]: () => child }),
       seen({ [Symbol.asyncIterator]: () => parent }),
@@ -227,13 +231,15 @@ describe('children', () => {
     });
     const history = createHistoryService(cluster);
     const { records = [] } = await history.listAttemptRecords(create(ListAttemptRecordsRequestSchema), call());
-    expect(records.map(({ jobId, arrayIndex }) => [jobId, arrayIndex]).sort()).toEqual([
+    expect(records.map(({ jobId, arrayIndex }) => [jobId, arrayIndex]).toSorted(byIndex)).toEqual([
       [`${id}:0`, 0],
       [`${id}:1`, 1],
       [`${id}:2`, 2],
     ]);
   });
 });
+
+const byIndex = ([, a = 0]: unknown[], [, b = 0]: unknown[]) => Number(a) - Number(b);
 
 describe('running again', () => {
   const rerun = (init: MessageInitShape<typeof RerunJobsRequestSchema>) =>

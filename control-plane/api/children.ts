@@ -5,7 +5,7 @@ import { EndCause, JobState } from '../core/types.ts';
 import type { EndedJob } from '../core/view.ts';
 import type { Store } from '../store/store.ts';
 import type { Turns } from '../turn/turns.ts';
-import { type FoundJob, isEnded } from './job-lookup.ts';
+import { type FoundJob, isEnded } from './found-job.ts';
 
 /** A child of an array wherever it is: alive in the core, or over and in the array's records. Undefined: it has no such child. */
 export async function findChild(turns: Turns, parent: FoundJob, child: number): Promise<FoundJob | undefined> {

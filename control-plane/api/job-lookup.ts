@@ -1,17 +1,13 @@
 import { formatJobId, parseJobId } from '../core/ids.ts';
 import { decodeEndedJob, endedJobKey, jobIdIndexKey, numberAt } from '../core/records/index.ts';
 import type { JobIdBytes } from '../core/types.ts';
-import type { CoreView, EndedJob, LiveJob } from '../core/view.ts';
+import type { CoreView, LiveJob } from '../core/view.ts';
 import type { Turns } from '../turn/turns.ts';
 import { findChild } from './children.ts';
 import { ApiError, invalid, notFound } from './errors.ts';
+import type { FoundJob } from './found-job.ts';
 
-/** A job wherever it is: alive in the core, or over and in the store. `'stoppedAtMs' in job` tells which. */
-export type FoundJob = LiveJob | EndedJob;
-
-export function isEnded(job: FoundJob): job is EndedJob {
-  return 'stoppedAtMs' in job;
-}
+export { type FoundJob, isEnded } from './found-job.ts';
 
 export interface JobQuestion {
   readonly account: string;
@@ -51,12 +47,11 @@ export class JobLookup {
   /** In the order of the questions; undefined where no job has the id. */
   async byIds(questions: readonly JobQuestion[]): Promise<(FoundJob | undefined)[]> {
     const jobs = await this.#jobs(questions);
-    return Promise.all(
-      jobs.map((job, at) => {
-        const child = questions[at]?.child ?? -1;
-        return job === undefined || child < 0 ? job : findChild(this.#turns, job, child);
-      }),
-    );
+    for (const [at, { child = -1 }] of questions.entries()) {
+      const job = jobs[at];
+      if (job !== undefined && child >= 0) jobs[at] = await findChild(this.#turns, job, child);
+    }
+    return jobs;
   }
 
   async #jobs(questions: readonly JobQuestion[]): Promise<(FoundJob | undefined)[]> {

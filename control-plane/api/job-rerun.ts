@@ -159,7 +159,7 @@ function overlay(before: Resources | undefined, asked: Resources): Resources {
   const { named, ...sizes } = asked;
   const given = Object.entries(sizes).filter(([, value]) => value !== undefined);
   return create(ResourcesSchema, {
-    ...(before ?? {}),
+    ...before,
     ...Object.fromEntries(given),
     named: named.length > 0 ? named : (before?.named ?? []),
   });

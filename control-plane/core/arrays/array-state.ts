@@ -86,7 +86,7 @@ export class ArrayState {
   readonly attempts: Uint16Array;
   readonly ready: ReadySet;
   /** Children by state. */
-  readonly counts: number[] = new Array<number>(STATES).fill(0);
+  readonly counts: number[] = Array.from({ length: STATES }, () => 0);
   readonly chunks: (ActiveChunk | undefined)[];
   /** Children of each chunk that are not over. */
   readonly open: Uint16Array;
@@ -119,7 +119,7 @@ export class ArrayState {
     this.states = new Uint8Array(size);
     this.attempts = new Uint16Array(size);
     this.ready = new ReadySet(size);
-    this.chunks = new Array<ActiveChunk | undefined>(chunks).fill(undefined);
+    this.chunks = Array.from({ length: chunks }, () => undefined);
     this.open = new Uint16Array(chunks).fill(CHUNK_CHILDREN);
     this.open[chunks - 1] = size - (chunks - 1) * CHUNK_CHILDREN;
     this.waitsFor = rules.sequential ? new Uint16Array(size) : undefined;
@@ -182,7 +182,7 @@ export class ArrayState {
       this.counts[JobState.pending] = size - runnable;
       return;
     }
-    const moved = new Array<number>(STATES).fill(0);
+    const moved = Array.from({ length: STATES }, () => 0);
     for (let child = 0; child < size; child++) {
       const from = states[child] as number;
       if (from > JobState.runnable) continue;
@@ -203,7 +203,7 @@ export class ArrayState {
     const { states, size } = this;
     const starts: number[] = [];
     const ends: number[] = [];
-    const moved = new Array<number>(STATES).fill(0);
+    const moved = Array.from({ length: STATES }, () => 0);
     let inside = false;
     for (let chunk = 0; chunk < this.open.length; chunk++) {
       const last = Math.min(size, (chunk + 1) * CHUNK_CHILDREN);

@@ -9,8 +9,8 @@ import type { ArrayState } from './array-state.ts';
 export function checkArray(core: CoreState, array: ArrayState): void {
   const { row, rules, size } = array;
   const name = `array ${core.jobs.get('number', row)}`;
-  const counts = new Array<number>(8).fill(0);
-  const open = new Array<number>(array.open.length).fill(0);
+  const counts = Array.from({ length: 8 }, () => 0);
+  const open = Array.from(array.open, () => 0);
   let ready = 0;
   const sources = sourcesOf(core, array);
   for (let child = 0; child < size; child++) {

@@ -12,7 +12,8 @@ import {
   JobState,
   type JobTarget,
 } from '../types.ts';
-import { markDirty, setState, settlePending } from './transition.ts';
+import { settlePending } from './settle-pending.ts';
+import { markDirty, setState } from './transition.ts';
 import { endUnit, hasUnit, markUnit, placedOf, stateOf } from './unit.ts';
 
 /** Ends jobs that wait, and tells the nodes of those that run to stop them. */

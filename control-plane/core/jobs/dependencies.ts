@@ -3,8 +3,9 @@ import { tellFollowers } from '../arrays/n-to-n.ts';
 import type { CoreState } from '../state.ts';
 import { JobFlag, NONE } from '../tables/job-table.ts';
 import { DependencyType, EndCause, isTerminal, JobState } from '../types.ts';
+import { settlePending } from './settle-pending.ts';
 import { DEPENDENCY_FAILED } from './texts.ts';
-import { endJob, settlePending } from './transition.ts';
+import { endJob } from './transition.ts';
 
 /** Whether a job that ended in `state` meets a dependency of this type. */
 export function isMet(type: DependencyType, state: JobState): boolean {

@@ -1,5 +1,4 @@
 import type { ArrayState } from '../arrays/array-state.ts';
-import { arrayOf, settleChildren } from '../arrays/children.ts';
 import { RangeSet } from '../arrays/range-set.ts';
 import { assert, known } from '../assert.ts';
 import { encodeAttempt, encodeEndedJob } from '../records/ended-job.ts';
@@ -91,17 +90,6 @@ export function makeRunnable(core: CoreState, row: number): void {
   addReady(core, row);
 }
 
-/** A job that waits goes on when nothing is open any more. */
-export function settlePending(core: CoreState, row: number): void {
-  const { jobs } = core;
-  if (jobs.state(row) !== JobState.pending) return;
-  if (jobs.has(row, JobFlag.array)) {
-    settleChildren(core, arrayOf(core, row));
-    return;
-  }
-  if (jobs.get('openDependencies', row) === 0 && !jobs.has(row, JobFlag.held)) makeRunnable(core, row);
-}
-
 /** How a job ends. `attempt` is its last, when it had one. */
 export interface JobEnd {
   readonly state: typeof JobState.succeeded | typeof JobState.failed;
@@ -115,6 +103,7 @@ export function endJob(core: CoreState, row: number, end: JobEnd): void {
   const queue = queueOf(core, row);
   const number = jobs.get('number', row);
   const id = jobs.id(row);
+  const array = core.arrays.get(row);
   assert(jobs.get('placed', row) === NONE, `job ${number} ends while it is placed`);
   if (jobs.has(row, JobFlag.ready)) removeReady(core, row);
   setState(core, row, end.state);
@@ -142,7 +131,7 @@ export function endJob(core: CoreState, row: number, end: JobEnd): void {
       attempts: jobs.get('attempt', row),
       lastAttempt: end.attempt,
       child: NONE,
-      array: core.arrays.get(row) && endedArray(arrayOf(core, row)),
+      array: array && endedArray(array),
     }),
   );
   put(core, jobIdIndexKey(queue.account, id), numberBytes(number));

@@ -330,8 +330,8 @@ export class World {
   /** Every child has one end on disk, and the parent's record says the same of each. */
   private judgeArray(job: EndedJob, { size, failed, succeeded }: EndedArray): void {
     const content = new ChunkContent();
-    const ends = new Array<number>(size).fill(0);
-    const states = new Array<JobState>(size).fill(JobState.failed);
+    const ends = Array.from({ length: size }, () => 0);
+    const states = Array.from({ length: size }, (): JobState => JobState.failed);
     for (const { key, value } of this.cluster.arrayRecords(job.number)) {
       if (chunkOf(key).chunk !== RANGE_ENDS) content.add(value);
       else for (const child of decodeRangeEnd(value).children.values()) ends[child] = (ends[child] ?? 0) + 1;
