@@ -68,6 +68,19 @@ it('drops the detail of old jobs but not their accounting, and that in its own t
   expect(await tables()).toEqual({ specs: 1, ended: 0, ids: 0, history: 0 });
 });
 
+it('drops what an array kept of its children with it', async () => {
+  const array = { size: 2_000, concurrency: 0, failFastAfter: 0, canary: 0, sequential: false };
+  const { id } = await test.submit('array', { array });
+  const end = { kind: 'cancelJobs', reason: 'r', mode: 'terminate', graceSeconds: undefined } as const;
+  await test.turns.apply({ ...end, jobs: [{ jobId: id, child: 7 }] });
+  await test.turns.apply({ ...end, jobs: [id] });
+  expect(await count('c')).toBe(2);
+  await retentionAt(Date.now() + 6 * DAY_MS).round();
+  expect(await count('c')).toBe(2);
+  await retentionAt(Date.now() + 8 * DAY_MS).round();
+  expect([await count('c'), (await tables()).ended]).toEqual([0, 0]);
+});
+
 it('goes on where it stopped, also behind a job that is kept', async () => {
   const { id } = await test.submit('long', { hold: true });
   await finish(3);

@@ -3,7 +3,7 @@ import { MAX_CHILDREN } from '../limits.ts';
 import { ChunkContent } from '../records/array-chunk.ts';
 import { chunkOf, RANGE_ENDS } from '../records/keys.ts';
 import { decodeRangeEnd } from '../records/range-end.ts';
-import { EXITED_0, newJob, outcome, TestCluster, testId } from '../testing/cluster.ts';
+import { attemptReport, EXITED_0, newJob, outcome, TestCluster, testId } from '../testing/cluster.ts';
 import { DependencyType, EndCause, JobState, type NewArray, type NewJob, type PlaceOutput } from '../types.ts';
 
 const RULES: NewArray = { size: 3, concurrency: 0, failFastAfter: 0, canary: 0, sequential: false };
@@ -351,6 +351,30 @@ describe('ending an array', () => {
     c.step();
     expect(c.ended(1)).toMatchObject({ statusReason: 'JobQueue deleted', array: { succeeded: 4 } });
     expect(c.core.view.queue('default', 'default')).toBeUndefined();
+  });
+});
+
+describe('a restored backup', () => {
+  it('goes on with children that were placed since, and never runs one of them twice', () => {
+    const c = cluster();
+    const number = c.accept(newArray(1, { size: 3 }));
+    c.apply({ kind: 'pause', reason: 'hold everything' });
+    c.step();
+    const backup = c.backup();
+    c.apply({ kind: 'resume', acceptLoss: false, waiveMissingNodes: false });
+    c.step();
+    const [first, second] = c.placements() as [PlaceOutput, PlaceOutput];
+    c.restore(backup);
+    const attempts = [attemptReport(first, 'running'), attemptReport(second, 'ended', FAILED)];
+    c.connect('n1', { watermark: 3, attempts });
+    c.step();
+    expect(states(c, number)).toEqual([RUNNING, FAILED_STATE, RUNNABLE]);
+    expect(c.core.view.status().adoptedAttempts).toBe(2);
+    // A report of a child that the array does not have is one of an orphan.
+    const stranger = attemptReport({ ...first, childIndex: 3, sequence: 9 }, 'running');
+    const node = { account: 'default', node: 'n1', session: 2 };
+    c.apply({ kind: 'nodeReports', ...node, sequence: 2, historyEnded: false, reports: [stranger] });
+    expect(c.core.view.node('default', 'n1')?.orphans).toMatchObject([{ childIndex: 3, running: true }]);
   });
 });
 
