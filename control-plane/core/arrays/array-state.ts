@@ -170,7 +170,7 @@ export class ArrayState {
     for (const chunk of this.chunks) if (chunk !== undefined) yield* chunk.placed.values();
   }
 
-  /** Whether a child below `bound`, the only ones that may be placed, waits for nothing of its own. */
+  /** Of the children that wait, those below `bound` that wait for nothing of their own may be placed, and no others. */
   settle(bound: number): void {
     const { states, ready, waitsFor, size } = this;
     if (waitsFor === undefined && this.counts[0] === size) {
