@@ -10,6 +10,7 @@ import type { NewArray } from '../core/types.ts';
 import { ArrayIndices, MAX_ARRAY_SIZE } from './array-indices.ts';
 import { invalid } from './errors.ts';
 import { type FoundJob, isEnded } from './job-lookup.ts';
+import { toStateCounts } from './state-counts.ts';
 
 /** How an array job is run; undefined for a plain job. Throws INVALID_ARGUMENT, naming field, constraint and value. */
 export function parseArray(request: SubmitJobRequest): NewArray | undefined {
@@ -43,8 +44,9 @@ export function givenIndexOf(request: SubmitJobRequest | undefined): ((child: nu
 export function arrayStatusOf(job: FoundJob): ArrayStatus | undefined {
   if (job.array === undefined) return undefined;
   const { size, changedAtMs } = job.array;
-  const statusSummary = isEnded(job)
+  const counts = isEnded(job)
     ? [0, 0, 0, 0, 0, job.array?.succeeded ?? 0, job.array?.failed.size ?? 0]
     : [...(job.array?.counts ?? [])];
+  const statusSummary = toStateCounts(counts);
   return create(ArrayStatusSchema, { size, statusSummary, statusSummaryLastUpdatedAtMs: BigInt(changedAtMs) });
 }

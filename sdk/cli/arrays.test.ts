@@ -27,7 +27,7 @@ afterEach(async () => {
 
 const galley = (args: string[]) => cli(args, { env });
 
-const parent = (state: JobState, counts: number[]) => ({
+const parent = (state: JobState, counts: Record<string, bigint>) => ({
   ...SUBMITTED,
   state,
   statusReason: state === JobState.FAILED ? 'Array Child Job failed' : '',
@@ -83,8 +83,8 @@ test('jobs --children lists them, and a child is named by its index', async () =
 test('wait exits with 1 when a child of an array failed, and says how many did', async () => {
   fake.on(JobService, {
     async *watchJobs() {
-      yield { jobs: [parent(JobState.PENDING, [0, 0, 1, 0, 1, 1, 0])] };
-      yield { jobs: [parent(JobState.FAILED, [0, 0, 0, 0, 0, 2, 1])] };
+      yield { jobs: [parent(JobState.PENDING, { runnable: 1n, running: 1n, succeeded: 1n })] };
+      yield { jobs: [parent(JobState.FAILED, { succeeded: 2n, failed: 1n })] };
     },
   });
   expect(await galley(['wait', ID])).toMatchObject({
@@ -94,7 +94,7 @@ test('wait exits with 1 when a child of an array failed, and says how many did',
 });
 
 test('the log of an array is the log of its children', async () => {
-  fake.on(JobService, { getJob: () => ({ job: { summary: parent(JobState.PENDING, [0, 0, 0, 0, 3, 0, 0]) } }) });
+  fake.on(JobService, { getJob: () => ({ job: { summary: parent(JobState.PENDING, { running: 3n }) } }) });
   const { code, stderr } = await galley(['logs', '7']);
   expect(code).toBe(125);
   expect(stderr).toContain('galley logs 7:0');

@@ -1,3 +1,4 @@
+import { countIn, STATES } from '../state-counts.ts';
 import type { JobSummary } from '../types.ts';
 
 /** How a job is named for people: its number, with `:index` for a child of an array. */
@@ -5,13 +6,10 @@ export function jobLabel({ number, arrayIndex }: Pick<JobSummary, 'number' | 'ar
   return arrayIndex === undefined ? String(number) : `${number}:${arrayIndex}`;
 }
 
-/** Children by state, in the contract's order of states. */
-const STATES = ['submitted', 'pending', 'runnable', 'starting', 'running', 'succeeded', 'failed'] as const;
-
 /** `60 of 100 over: 3 failed, 57 succeeded, 10 running, 30 runnable`; undefined for a job that is no array. */
 export function describeChildren({ array }: Pick<JobSummary, 'array'>): string | undefined {
   if (array === undefined) return undefined;
-  const counts = STATES.map((state, at) => ({ state, children: array.statusSummary[at] ?? 0 })).reverse();
+  const counts = STATES.map((state) => ({ state, children: countIn(array.statusSummary, [state]) })).reverse();
   const over = counts.slice(0, 2).reduce((sum, { children }) => sum + children, 0);
   const parts = counts.filter(({ children }) => children > 0).map(({ state, children }) => `${children} ${state}`);
   return `${over} of ${array.size} over: ${parts.join(', ')}`;
@@ -19,5 +17,5 @@ export function describeChildren({ array }: Pick<JobSummary, 'array'>): string |
 
 /** Children that failed. */
 export function failedChildren({ array }: Pick<JobSummary, 'array'>): number {
-  return array?.statusSummary[STATES.indexOf('failed')] ?? 0;
+  return countIn(array?.statusSummary, ['failed']);
 }

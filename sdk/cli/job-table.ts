@@ -1,3 +1,4 @@
+import { countIn } from '../state-counts.ts';
 import type { JobSummary } from '../types.ts';
 import { stateColour } from './colours.ts';
 import { formatBytes, formatExit, formatReason, formatRunTime, formatTime, formatVcpus } from './format.ts';
@@ -38,7 +39,7 @@ export function jobColumns(nowMs: number): readonly Column<JobSummary>[] {
 
 function stateText({ state, nodeSilent, terminateRequested, held, array }: JobSummary): string {
   if (array !== undefined && (state === 'PENDING' || state === 'SUBMITTED') && !held) {
-    const over = (array.statusSummary[5] ?? 0) + (array.statusSummary[6] ?? 0);
+    const over = countIn(array.statusSummary, ['succeeded', 'failed']);
     return `${state} (${over} of ${array.size} over)`;
   }
   if (held) return `${state} (held)`;

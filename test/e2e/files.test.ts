@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GalleyError, isTerminal } from '@galley/sdk';
-import { liveTotal } from '@galley/sdk/state-counts.ts';
+import { countIn } from '@galley/sdk/state-counts.ts';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { TestCluster } from '../harness/cluster.ts';
 
@@ -61,7 +61,7 @@ it('submits nothing of a file that the control plane refuses, and says where', a
   expect(code).toBe(125);
   expect(stderr).toMatch(/refused\.yaml:3:36: jobs\[1\]\.queue: job queue "none" does not exist/);
   const after = await cluster.client().getClusterStatus();
-  expect(after.endedJobs + liveTotal(after.liveJobs)).toBe(before.endedJobs + liveTotal(before.liveJobs));
+  expect(after.endedJobs + countIn(after.liveJobs)).toBe(before.endedJobs + countIn(before.liveJobs));
 }, 60_000);
 
 it('makes a cluster as its file says, and what it exports applies to no change', async () => {

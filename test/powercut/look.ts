@@ -1,5 +1,5 @@
 import type { GalleyClient } from '@galley/sdk';
-import { liveTotal } from '@galley/sdk/state-counts.ts';
+import { countIn } from '@galley/sdk/state-counts.ts';
 import type { Finding, Seen, SeenJob } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -24,7 +24,7 @@ export async function look(galley: GalleyClient, ledger: Ledger): Promise<Seen> 
     described,
     listed,
     pauses: status.pauses.map(({ cause }) => String(cause)),
-    liveJobs: liveTotal(status.liveJobs),
+    liveJobs: countIn(status.liveJobs),
   };
 }
 

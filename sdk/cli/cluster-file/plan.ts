@@ -1,5 +1,5 @@
 import type { GalleyClient } from '../../client.ts';
-import { liveTotal } from '../../state-counts.ts';
+import { countIn } from '../../state-counts.ts';
 import type { ComputeEnvironment, JobDefinition, JobQueue } from '../../types.ts';
 import { count } from '../format.ts';
 import { collect } from '../output.ts';
@@ -173,7 +173,7 @@ function definitionChange(name: string, found: JobDefinition | undefined, to: De
 }
 
 function queueDeletion({ name, liveJobs }: JobQueue): Change {
-  const jobs = liveTotal(liveJobs);
+  const jobs = countIn(liveJobs);
   const details = jobs === 0 ? '' : `${count(jobs, 'job')} in it, which would end with it`;
   return { action: 'delete', kind: 'queue', name, details, apply: (client) => deleteQueue(client, name) };
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { connectGalley, type GalleyClient } from '../../client.ts';
 import { resolveDataDirectory } from '../../options.ts';
-import { liveTotal } from '../../state-counts.ts';
+import { countIn } from '../../state-counts.ts';
 import type { JobStateName } from '../../types.ts';
 import { type DaemonKind, findRunning } from '../daemon-record.ts';
 import { stopProcess } from '../daemons.ts';
@@ -59,8 +59,8 @@ async function settleJobs(
   try {
     const ended = stopJobs ? await endAllJobs(client, progress) : 0;
     const { liveJobs } = await client.getClusterStatus();
-    const running = liveTotal(liveJobs, ['starting', 'running']);
-    return { ended, running, waiting: liveTotal(liveJobs) - running };
+    const running = countIn(liveJobs, ['starting', 'running']);
+    return { ended, running, waiting: countIn(liveJobs) - running };
   } catch (error) {
     if (stopJobs) throw error;
     note(session, `galley: the control plane does not answer: ${(error as Error).message}`);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { JobQueueSettings } from '../../queues.ts';
-import { type LiveState, liveTotal } from '../../state-counts.ts';
+import { countIn, type StateKey } from '../../state-counts.ts';
 import type { JobQueue } from '../../types.ts';
 import { stateColour } from '../colours.ts';
 import { CliError } from '../exit.ts';
@@ -17,7 +17,7 @@ interface QueueOptions {
   readonly environment?: readonly string[];
 }
 
-const live = (state: LiveState) => (queue: JobQueue) => String(liveTotal(queue.liveJobs, [state]));
+const live = (state: StateKey) => (queue: JobQueue) => String(countIn(queue.liveJobs, [state]));
 
 const COLUMNS: readonly Column<JobQueue>[] = [
   { header: 'QUEUE', value: ({ name }) => name },

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { LIVE_STATES, liveTotal } from '../../state-counts.ts';
+import { countIn, LIVE_STATES } from '../../state-counts.ts';
 import type { ClusterStatus } from '../../types.ts';
 import { count, formatBytes, formatDuration, formatPosition, formatResources } from '../format.ts';
 import { leaf } from '../global-options.ts';
@@ -41,7 +41,7 @@ export function statusCommand(host: Host): Command {
 
 function statusFields(status: ClusterStatus, address: string): [string, string | undefined][] {
   const { startedAtMs, position, liveJobs, capacity, allocated } = status;
-  const live = LIVE_STATES.map((state) => `${liveTotal(liveJobs, [state])} ${state}`);
+  const live = LIVE_STATES.map((state) => `${countIn(liveJobs, [state])} ${state}`);
   return [
     ['Control plane', `${address}, version ${status.version}, process ${status.processId}`],
     ['Up', startedAtMs === undefined ? undefined : formatDuration(Date.now() - startedAtMs)],
@@ -62,5 +62,5 @@ function suggest(session: Session, { pauses, awaitedNodes, nodes, liveJobs, ende
   else if (awaitedNodes.length > 0) note(session, '  galley resume --waive-missing-nodes');
   else if (pauses.length > 0) note(session, '  galley resume');
   else if (nodes === 0) note(session, '  galley up   (makes this host a node)');
-  else if (endedJobs === 0 && liveTotal(liveJobs) === 0) note(session, '  galley run -- echo hello');
+  else if (endedJobs === 0 && countIn(liveJobs) === 0) note(session, '  galley run -- echo hello');
 }

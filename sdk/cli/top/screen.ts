@@ -1,4 +1,4 @@
-import { LIVE_STATES, liveTotal } from '../../state-counts.ts';
+import { countIn, LIVE_STATES } from '../../state-counts.ts';
 import type { ClusterStatus, JobSummary, Node } from '../../types.ts';
 import { type Colours, stateColour } from '../colours.ts';
 import { count, formatBytes, formatDuration, formatRunTime, formatVcpus } from '../format.ts';
@@ -58,14 +58,14 @@ export function drawScreen(sample: Sample, options: ScreenOptions): string[] {
     '',
     ...table(nodes, NODES, forNodes, status.nodes, 'node', options),
     '',
-    ...table(running, jobs, room - forNodes, liveTotal(status.liveJobs, ['running']), 'running job', options),
+    ...table(running, jobs, room - forNodes, countIn(status.liveJobs, ['running']), 'running job', options),
   ].slice(0, options.height);
 }
 
 function heading({ atMs, address, status }: Sample, { colours, throughput }: ScreenOptions): string[] {
   const { startedAtMs, liveJobs, endedJobs, capacity, allocated } = status;
   const up = startedAtMs === undefined ? '' : `, up ${formatDuration(atMs - startedAtMs)}`;
-  const live = LIVE_STATES.map((state) => `${liveTotal(liveJobs, [state])} ${state}`);
+  const live = LIVE_STATES.map((state) => `${countIn(liveJobs, [state])} ${state}`);
   const cpu = `${formatVcpus(allocated?.milliVcpu ?? 0)} of ${formatVcpus(capacity?.milliVcpu ?? 0)} vCPU`;
   const memory = `${formatBytes(allocated?.memoryBytes ?? 0)} of ${formatBytes(capacity?.memoryBytes ?? 0)}`;
   return [

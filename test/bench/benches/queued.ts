@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { tableRange } from '@galley/control-plane/core/records/index.ts';
 import { openStore } from '@galley/control-plane/store/level-store.ts';
-import { liveTotal } from '@galley/sdk/state-counts.ts';
+import { countIn } from '@galley/sdk/state-counts.ts';
 import { distinctJob } from '../jobs.ts';
 import { rounded } from '../stats.ts';
 import { submitBatches } from '../submit-batches.ts';
@@ -71,7 +71,7 @@ async function reach(
   context.say(`starting with ${jobs} jobs`);
   const startMs = await galley.startServer();
   const { liveJobs } = await galley.client().getClusterStatus();
-  const live = liveTotal(liveJobs);
+  const live = countIn(liveJobs);
   if (live !== jobs) throw new Error(`${jobs} jobs were queued, and ${live} are there after a restart`);
   const { rssBytes, peakBytes } = galley.server.memory();
   return { jobs, fillPerSecond, filledPeakBytes, startMs, startedBytes: rssBytes, startedPeakBytes: peakBytes, scanMs };
