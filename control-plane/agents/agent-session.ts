@@ -280,6 +280,7 @@ function launchFailed({ jobId, childIndex, attempt, sequence, number }: PlaceOut
       peakMemoryBytes: undefined,
       cpuTimeUs: undefined,
       logLengths: [],
+      imageDigest: '',
     },
     rejection: undefined,
     placementSequence: sequence,

@@ -80,7 +80,7 @@ export function toOffer(inventory: Inventory | undefined, features: readonly str
     milliVcpu: Number(milliVcpu),
     memoryBytes: Number(memoryBytes),
     named: named.map(({ name, count }) => ({ name, count: Number(count) })).sort((a, b) => compare(a.name, b.name)),
-    features: [...features].sort(compare),
+    features: [...(inventory?.features.length ? inventory.features : features)].sort(compare),
     takesJobs: inventory !== undefined && (inventory.allowUnlimited || boundsJobs(inventory)),
   };
 }

@@ -6,6 +6,7 @@ import { AgentPlaneError } from './errors.ts';
 const JOB_ID_BYTES = 16;
 /** Of AWS's container-level text. */
 const MAX_REASON_CHARS = 255;
+const MAX_DIGEST_CHARS = 128;
 const CAUSES: ReadonlySet<number> = new Set(Object.values(EndCause));
 
 /** An agent's report as the core takes it. Throws `INVALID_ARGUMENT` when it breaks the protocol. */
@@ -65,6 +66,7 @@ function toOutcome(message: ReportMessage): AttemptOutcome {
     peakMemoryBytes: count(message.peakMemoryBytes),
     cpuTimeUs: count(message.cpuTimeUs),
     logLengths: message.logLengths.map((length) => Math.max(0, Number(length))),
+    imageDigest: message.imageDigest.slice(0, MAX_DIGEST_CHARS),
   };
 }
 

@@ -88,6 +88,7 @@ export function toAttempt(attempt: EndedAttempt): Attempt {
     statusReason: attempt.statusReason,
     reason: attempt.reason,
     logLengths: attempt.logLengths.map(BigInt),
+    imageDigest: attempt.imageDigest,
   });
   if (attempt.exitCode !== undefined) message.exitCode = attempt.exitCode;
   if (attempt.signal !== undefined) message.signal = attempt.signal;

@@ -14,6 +14,7 @@ import {
   type JobSummary,
   ListJobsRequestSchema,
   RegisterJobDefinitionRequestSchema,
+  RuntimeKind,
   SubmitJobsRequestSchema,
   SubmitMode,
   WatchJobsRequestSchema,
@@ -44,6 +45,13 @@ const cancel = (jobIds: string[], mode: CancelMode = CancelMode.TERMINATE) =>
   service.cancelJobs(create(CancelJobsRequestSchema, { jobIds, reason: 'enough', mode }), call());
 
 describe('submit', () => {
+  it('takes an image without a command: it may bring its own', async () => {
+    const task = { container: { image: 'busybox:1' } };
+    const request = jobRequest({ task });
+    await service.submitJob(request, call());
+    expect((await get(request.jobId)).task).toMatchObject({ command: [], container: { image: 'busybox:1' } });
+  });
+
   it('shows what the job got', async () => {
     const request = jobRequest();
     expect(await service.submitJob(request, call())).toMatchObject({
@@ -115,7 +123,33 @@ describe('submit', () => {
       { multiNode: { numNodes: 2 } },
       { code: 'UNIMPLEMENTED', message: /^multi_node is part of the contract/ },
     ],
-    ['an image', { task: { command: ['a'], container: { image: 'i' } } }, { code: 'UNIMPLEMENTED' }],
+    [
+      'a container without an image',
+      { task: { runtime: RuntimeKind.CONTAINER } },
+      { message: /container.image: is required/ },
+    ],
+    ['an image that is none', { task: { container: { image: '-v' } } }, { message: /name of an image, got "-v"/ }],
+    ['volumes of a process', { task: { command: ['a'], volumes: [{ name: 'v' }] } }, { code: 'UNIMPLEMENTED' }],
+    [
+      'a mount of no volume',
+      { task: { container: { image: 'i', mountPoints: [{ sourceVolume: 'v', containerPath: '/v' }] } } },
+      { message: /mount_points\[0\].source_volume: there is no volume "v"/ },
+    ],
+    [
+      'a relative host path',
+      { task: { container: { image: 'i' }, volumes: [{ name: 'v', hostPath: 'v' }] } },
+      { message: /volumes\[0\].host_path: must be an absolute path, got "v"/ },
+    ],
+    [
+      'a network that only an engine knows',
+      { task: { container: { image: 'i', networkMode: 'container:other' } } },
+      { message: /network_mode: must be one of bridge, host, none, got "container:other"/ },
+    ],
+    [
+      'registry credentials',
+      { task: { container: { image: 'i', registryCredentials: 'x' } } },
+      { code: 'UNIMPLEMENTED', message: /registry_credentials/ },
+    ],
     ['a missing parameter', { task: { command: ['Ref::x'] } }, { message: /No parameter found for reference x/ }],
     ['N_TO_N', { dependsOn: [{ jobId: randomUUID(), type: DependencyType.N_TO_N }] }, { message: /array jobs/ }],
     ['an unknown dependency', { dependsOn: [{ jobId: randomUUID() }] }, { message: /no job has this id/ }],

@@ -180,6 +180,37 @@ describe('parameters', () => {
   });
 });
 
+describe('containers', () => {
+  it('take from the definition what the request does not say, field by field', () => {
+    const template = definition({
+      task: {
+        container: {
+          image: 'a:1',
+          pullPolicy: 'never',
+          initProcess: true,
+          mountPoints: [{ sourceVolume: 'data', containerPath: '/data' }],
+        },
+        volumes: [{ name: 'data', hostPath: '/srv' }],
+      },
+    });
+    const { container, volumes } = resolveTask(
+      request({ task: { container: { image: 'a:2', initProcess: false, networkMode: 'none' } } }),
+      template,
+      'ann',
+    );
+    expect(container).toMatchObject({ image: 'a:2', pullPolicy: 'never', initProcess: false, networkMode: 'none' });
+    expect(container?.mountPoints).toMatchObject([{ sourceVolume: 'data', containerPath: '/data' }]);
+    expect(volumes).toMatchObject([{ name: 'data', hostPath: '/srv' }]);
+    expect(toBinary(TaskSpecSchema, resolveTask(request(), template, 'ann')).length).toBeGreaterThan(0);
+  });
+
+  it('do not mount what neither has', () => {
+    const mountPoints = [{ sourceVolume: 'gone', containerPath: '/data' }];
+    const template = definition({ task: { container: { image: 'a', mountPoints } } });
+    expect(() => planJob(request(), template, 'ann')).toThrow('there is no volume "gone"');
+  });
+});
+
 describe('features and the lost node', () => {
   it('asks for the agent features that the job needs', () => {
     const features = (init: MessageInitShape<typeof SubmitJobRequestSchema>) =>

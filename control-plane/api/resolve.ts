@@ -1,6 +1,5 @@
 import { create } from '@bufbuild/protobuf';
 import {
-  type ContainerOptions,
   type JobDefinition,
   type JobTimeout,
   OnNodeLost as OnNodeLostMessage,
@@ -16,6 +15,7 @@ import {
 } from '@galley/proto';
 import { namesHostLoss } from '../core/jobs/retry.ts';
 import { OnNodeLost, type Requirements, type RetryPolicy } from '../core/types.ts';
+import { checkResolvedContainer, mergeContainer, wantsContainer } from './container.ts';
 import { hasReferences, overlayParameters, substitute } from './substitute.ts';
 
 /**
@@ -56,7 +56,7 @@ export interface Sizes {
   readonly named: Requirements['named'];
 }
 
-/** Throws what `substitute` throws: a job whose parameters are missing is refused when it is submitted. */
+/** Throws ApiError for what only shows with definition and request together: parameters that are missing, mounts of nothing. */
 export function planJob(request: SubmitJobRequest, definition: DefinitionTemplate, principal: string): JobPlan {
   const [mine, template] = [request.task, definition.task];
   const sizes = mergeSizes(template?.resources, mine?.resources);
@@ -64,6 +64,9 @@ export function planJob(request: SubmitJobRequest, definition: DefinitionTemplat
   const onNodeLost = lostNodeRule(request.onNodeLost, retry);
   const command = commandOf(template, mine);
   if (hasReferences(command)) substitute(command, overlayParameters(definition.parameters, request.parameters));
+  const container = mergeContainer(template?.container, mine?.container);
+  const runtime = mine?.runtime || template?.runtime;
+  checkResolvedContainer(runtime, container, listOf(template?.volumes ?? [], mine?.volumes ?? []));
   return {
     user: userOf(template, mine, principal),
     sizes,
@@ -71,7 +74,7 @@ export function planJob(request: SubmitJobRequest, definition: DefinitionTemplat
       milliVcpu: sizes.milliVcpu,
       memoryBytes: sizes.memoryBytes,
       named: sizes.named,
-      features: featuresOf(template, mine, onNodeLost),
+      features: featuresOf(template, mine, wantsContainer(runtime, container), onNodeLost),
     },
     retry,
     onNodeLost,
@@ -80,8 +83,8 @@ export function planJob(request: SubmitJobRequest, definition: DefinitionTemplat
 }
 
 /**
- * What runs: the definition's task overridden field by field (`environment` by name, `resources` by kind, other lists and
- * messages as a whole when they are not empty), parameters in place, defaults filled in. Pure: the same inputs, always the
+ * What runs: the definition's task overridden field by field (`environment` by name, `resources` by kind, `container` by
+ * field, other lists and messages as a whole when they are not empty), parameters in place, defaults filled in. Pure: the same inputs, always the
  * same task, so it is computed again at each placement instead of being kept.
  */
 export function resolveTask(request: SubmitJobRequest, definition: DefinitionTemplate, principal: string): TaskSpec {
@@ -100,7 +103,7 @@ export function resolveTask(request: SubmitJobRequest, definition: DefinitionTem
     runAs: create(RunAsSchema, { user: userOf(template, mine, principal), groups: runAs?.groups ?? [] }),
     workingDirectory: mine.workingDirectory || template.workingDirectory,
     separateStreams: mine.separateStreams ?? template.separateStreams ?? false,
-    ...optional('container', mine.container ?? template.container),
+    ...optional('container', mergeContainer(template.container, mine.container)),
     volumes: listOf(template.volumes, mine.volumes),
     secrets: listOf(template.secrets, mine.secrets),
     jobRole: mine.jobRole || template.jobRole,
@@ -212,9 +215,9 @@ const NO_FEATURES: readonly string[] = [];
 function featuresOf(
   template: TaskSpec | undefined,
   mine: TaskSpec | undefined,
+  container: boolean,
   onNodeLost: OnNodeLost,
 ): readonly string[] {
-  const container = wantsContainer(mine?.runtime || template?.runtime, mine?.container ?? template?.container);
   const fenced = onNodeLost === OnNodeLost.fenced;
   const separate = mine?.separateStreams ?? template?.separateStreams ?? false;
   if (!container && !fenced && !separate) return NO_FEATURES;
@@ -223,15 +226,6 @@ function featuresOf(
     ...(fenced ? ['fenced'] : []),
     ...(separate ? ['separate-streams'] : []),
   ];
-}
-
-/** Whether a task runs in a container: asked for, or implied by an image. */
-export function wantsContainer(
-  runtime: TaskSpec['runtime'] | undefined,
-  container: ContainerOptions | undefined,
-): boolean {
-  if (runtime === RuntimeKind.CONTAINER) return true;
-  return (runtime ?? RuntimeKind.UNSPECIFIED) === RuntimeKind.UNSPECIFIED && (container?.image ?? '') !== '';
 }
 
 function optional<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {

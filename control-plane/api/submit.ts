@@ -286,7 +286,9 @@ class Batch {
     const definition = this.#definition(account, request.jobDefinition);
     const { message } = definition;
     const plan = planJob(request, message, this.#principal);
-    if ((request.task?.command.length ?? 0) === 0 && (message.task?.command.length ?? 0) === 0) {
+    const commands = (request.task?.command.length ?? 0) + (message.task?.command.length ?? 0);
+    // An image brings a command of its own; whether this one does is known where it is.
+    if (commands === 0 && !plan.requirements.features.includes('container')) {
       throw invalid('task.command', `at least one element, from the request or from ${definition.id}; got none`);
     }
     return {

@@ -7,7 +7,6 @@ import {
   type TaskSpec,
 } from '@galley/proto';
 import { notBuilt } from './errors.ts';
-import { wantsContainer } from './resolve.ts';
 
 // The contract has the whole shape of a job from the start. What this version does not do yet is refused by name: a field
 // that is silently ignored is a promise broken.
@@ -45,9 +44,7 @@ export function unbuiltTemplateField(template: {
 }
 
 function unbuiltTaskField(task: TaskSpec): string | undefined {
-  if (wantsContainer(task.runtime, task.container)) return 'task.container';
   if (task.runAs !== undefined && task.runAs.groups.length > 0) return 'task.run_as.groups';
-  if (task.volumes.length > 0) return 'task.volumes';
   if (task.secrets.length > 0) return 'task.secrets';
   if (task.environmentPolicy === EnvironmentPolicy.SUBMITTED) return 'task.environment_policy';
   if (task.stdoutPath !== '') return 'task.stdout_path';

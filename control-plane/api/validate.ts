@@ -2,6 +2,7 @@ import { DependencyType as DependencyTypeMessage, type SubmitJobRequest, type Ta
 import { formatJobId, parseJobId, sameBytes } from '../core/ids.ts';
 import type { DependencyType, JobIdBytes } from '../core/types.ts';
 import { dependencyType } from '../turn/load.ts';
+import { validateContainer } from './container.ts';
 import { type ApiError, invalid, notBuilt } from './errors.ts';
 import { unbuiltField } from './unbuilt.ts';
 
@@ -36,6 +37,7 @@ export function validateTask(task: TaskSpec): void {
   if (workingDirectory !== '' && !workingDirectory.startsWith('/')) {
     throw invalid('task.working_directory', `must be an absolute path, got "${workingDirectory}"`);
   }
+  validateContainer(task);
   if (workingDirectory.includes('\0')) throw invalid('task.working_directory', 'must not hold a NUL character');
 }
 

@@ -297,6 +297,8 @@ export interface AttemptOutcome {
   readonly cpuTimeUs: number | undefined;
   /** By log stream from OUTPUT. */
   readonly logLengths: readonly number[];
+  /** Of the container image that ran, `sha256:...`; empty for a process. */
+  readonly imageDigest: string;
 }
 
 /** An attempt's cumulative state, as its agent reports it. */

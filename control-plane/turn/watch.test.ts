@@ -106,6 +106,7 @@ it('shows what is alive, names what is not, and ends with the last job', async (
       reason: '',
       peakMemoryBytes: undefined,
       cpuTimeUs: undefined,
+      imageDigest: '',
       logLengths: [],
     },
     rejection: undefined,

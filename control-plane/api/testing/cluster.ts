@@ -84,6 +84,7 @@ const EXITED: AttemptOutcome = {
   reason: '',
   peakMemoryBytes: 1_000_000,
   cpuTimeUs: 500_000,
+  imageDigest: '',
   logLengths: [0, 0, 0],
 };
 

@@ -94,6 +94,7 @@ export function loseAttempt(core: CoreState, placed: Placed, reason: string, lea
       peakMemoryBytes: undefined,
       cpuTimeUs: undefined,
       logLengths: [],
+      imageDigest: '',
     },
     startedAtMs: placed.startedAtMs,
     stoppedAtMs: core.wallMs,

@@ -114,6 +114,7 @@ function writeLastAttempt(attempt: EndedAttempt, child: EndedChild, texts: Chunk
   out.uint(texts.number(attempt.reason, true)).optional(attempt.peakMemoryBytes).optional(attempt.cpuTimeUs);
   out.uint(attempt.logLengths.length);
   for (const length of attempt.logLengths) out.uint(length);
+  out.uint(texts.number(attempt.imageDigest, true));
 }
 
 function sinceStart(attempt: EndedAttempt, child: EndedChild): number | undefined {
@@ -184,6 +185,7 @@ function readEnded(input: RecordReader, texts: Pick<ChunkTexts, 'get'>): EndedCh
     peakMemoryBytes: input.optional(),
     cpuTimeUs: input.optional(),
     logLengths: Array.from({ length: input.uint() }, () => input.uint()),
+    imageDigest: texts.get(input.uint()),
   };
   return { ...ended, lastAttempt };
 }

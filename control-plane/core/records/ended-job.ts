@@ -4,9 +4,7 @@ import type { EndedArray, EndedAttempt, EndedJob } from '../view.ts';
 import { RecordReader, RecordWriter } from './codec.ts';
 import { list, readRequirements, writeRequirements } from './parts.ts';
 
-/** 2: arrays, too. */
-const VERSION = 2;
-const ATTEMPT_VERSION = 1;
+const VERSION = 1;
 const out = new RecordWriter();
 
 export function encodeEndedJob(job: EndedJob): Uint8Array {
@@ -25,7 +23,7 @@ export function encodeEndedJob(job: EndedJob): Uint8Array {
 
 export function decodeEndedJob(bytes: Uint8Array): EndedJob {
   const input = new RecordReader(bytes);
-  const version = input.version(1, VERSION);
+  input.version(VERSION);
   const number = input.uint();
   const id = input.raw(16);
   const digest = input.raw(16);
@@ -59,7 +57,7 @@ export function decodeEndedJob(bytes: Uint8Array): EndedJob {
     attempts: input.uint(),
     lastAttempt: input.byte() === 0 ? undefined : readAttempt(input),
     child: -1,
-    array: version === 1 || input.byte() === 0 ? undefined : readArray(input),
+    array: input.byte() === 0 ? undefined : readArray(input),
   };
 }
 
@@ -72,13 +70,13 @@ function readArray(input: RecordReader): EndedArray {
 
 /** The record of an attempt that was followed by another. */
 export function encodeAttempt(attempt: EndedAttempt): Uint8Array {
-  writeAttempt(out.start(ATTEMPT_VERSION), attempt);
+  writeAttempt(out.start(VERSION), attempt);
   return out.finish();
 }
 
 export function decodeAttempt(bytes: Uint8Array): EndedAttempt {
   const input = new RecordReader(bytes);
-  input.version(ATTEMPT_VERSION);
+  input.version(VERSION);
   return readAttempt(input);
 }
 
@@ -92,6 +90,7 @@ export function writeAttempt(to: RecordWriter, attempt: EndedAttempt): void {
   to.text(attempt.statusReason).text(attempt.reason).optional(attempt.peakMemoryBytes).optional(attempt.cpuTimeUs);
   to.uint(attempt.logLengths.length);
   for (const length of attempt.logLengths) to.uint(length);
+  to.text(attempt.imageDigest);
 }
 
 export function readAttempt(input: RecordReader): EndedAttempt {
@@ -109,5 +108,6 @@ export function readAttempt(input: RecordReader): EndedAttempt {
     peakMemoryBytes: input.optional(),
     cpuTimeUs: input.optional(),
     logLengths: list(input, () => input.uint()),
+    imageDigest: input.text(),
   };
 }

@@ -2,28 +2,20 @@ import type { HistoryRecord } from '../view.ts';
 import { RecordReader, RecordWriter } from './codec.ts';
 import { readAttempt, writeAttempt } from './ended-job.ts';
 
-/** 2: a child of an array. */
-const VERSION = 2;
+const VERSION = 1;
 const out = new RecordWriter();
 
 export function encodeHistory(record: HistoryRecord): Uint8Array {
-  out
-    .start(record.child < 0 ? 1 : VERSION)
-    .raw(record.jobId)
-    .uint(record.number)
-    .text(record.account)
-    .text(record.user)
-    .text(record.queue);
+  out.start(VERSION).raw(record.jobId).uint(record.number).text(record.account).text(record.user).text(record.queue);
   out.text(record.definition).uint(record.createdAtMs).uint(record.milliVcpu).uint(record.memoryBytes);
   out.byte((record.succeeded ? 1 : 0) | (record.final ? 2 : 0));
   writeAttempt(out, record);
-  if (record.child >= 0) out.uint(record.child);
-  return out.finish();
+  return out.uint(record.child + 1).finish();
 }
 
 export function decodeHistory(bytes: Uint8Array): HistoryRecord {
   const input = new RecordReader(bytes);
-  const version = input.version(1, VERSION);
+  input.version(VERSION);
   const jobId = input.raw(16);
   const number = input.uint();
   const account = input.text();
@@ -37,7 +29,7 @@ export function decodeHistory(bytes: Uint8Array): HistoryRecord {
   const succeeded = (flags & 1) !== 0;
   const final = (flags & 2) !== 0;
   const attempt = readAttempt(input);
-  const child = version === 1 ? -1 : input.uint();
+  const child = input.uint() - 1;
   return {
     jobId,
     child,

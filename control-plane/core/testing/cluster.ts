@@ -61,7 +61,16 @@ export function newJob(n: number, overrides: Partial<NewJob> = {}): NewJob {
 export const EXITED_0: AttemptOutcome = outcome(EndCause.exited, 0);
 
 export function outcome(cause: EndCause, exitCode?: number, reason = ''): AttemptOutcome {
-  return { cause, exitCode, signal: undefined, reason, peakMemoryBytes: 1024, cpuTimeUs: 10, logLengths: [0] };
+  return {
+    cause,
+    exitCode,
+    signal: undefined,
+    reason,
+    peakMemoryBytes: 1024,
+    cpuTimeUs: 10,
+    logLengths: [0],
+    imageDigest: '',
+  };
 }
 
 export class TestCluster {
