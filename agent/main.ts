@@ -17,9 +17,12 @@ import { Journal } from './journal/journal.ts';
 import { bootId, uptimeMs } from './launcher/boot.ts';
 import { AgentLogs, type EndedSource } from './logs/logs.ts';
 import type { LogPolicy } from './logs/policy.ts';
+import { ContainerRuntime } from './runtimes/container/container.ts';
 import { ProcessRuntime } from './runtimes/process.ts';
+import { Runtimes } from './runtimes/runtimes.ts';
 import { Attempts } from './session/attempts.ts';
 import { AgentError } from './session/errors.ts';
+import { CONTAINER_FEATURE, FEATURES } from './session/launch.ts';
 import { defaultLog } from './session/logger.ts';
 import { SESSION_TIMES, type SessionTimes } from './session/options.ts';
 import { Session } from './session/session.ts';
@@ -49,12 +52,25 @@ export interface AgentOptions {
   readonly labels?: Readonly<Record<string, string>>;
   /** Countable things that this node offers, by name: whole units. */
   readonly namedResources?: Readonly<Record<string, number>>;
+  readonly containers?: AgentContainerOptions;
   /** Closes the agent; jobs go on. */
   readonly signal?: AbortSignal;
   /** Default: pino on stderr, level from GALLEY_LOG_LEVEL or `info`. */
   readonly log?: Logger;
   readonly logPolicy?: LogPolicy;
   readonly times?: SessionTimes;
+}
+
+export interface AgentContainerOptions {
+  /** The engine's Unix socket. Default: the first there is of Docker's and Podman's usual ones. */
+  readonly socket?: string;
+  /**
+   * Lets containers be privileged, and name any user beside paths and devices of the host: whoever may submit jobs is then
+   * root on this node. Default: false.
+   */
+  readonly allowPrivileged?: boolean;
+  /** Bytes of images that this agent pulled before the longest unused is removed. Default: 40 GiB. */
+  readonly imageCacheBytes?: number;
 }
 
 export interface RunningAgent {
@@ -97,6 +113,7 @@ async function open(options: AgentOptions, node: string, log: Logger, opened: Cl
   const allowUnlimited = options.allowUnlimited ?? false;
   const plane = { address: options.address, token: options.token };
   const faults: string[] = [];
+  let engineLost: string | undefined;
   let session: Session | undefined;
 
   const journal = await Journal.open({
@@ -127,12 +144,28 @@ async function open(options: AgentOptions, node: string, log: Logger, opened: Cl
     ...(options.logPolicy === undefined ? {} : { policy: options.logPolicy }),
   });
   opened.push(() => logs.close());
-  const runtime = await ProcessRuntime.open({
+  const processes = await ProcessRuntime.open({
     directory: join(directory, 'runtime'),
     // Of this state directory: two agents on one host must not empty each other's.
     cgroups: openCgroups(`galley-${journal.incarnation.slice(0, 8)}`),
   });
-  opened.push(() => runtime.close());
+  opened.push(() => processes.close());
+  const { socket, ...containerOptions } = options.containers ?? {};
+  const containers = await ContainerRuntime.open({
+    directory: join(directory, 'containers'),
+    incarnation: journal.incarnation,
+    ...(socket === undefined ? {} : { sockets: [socket] }),
+    ...containerOptions,
+  });
+  opened.push(() => containers.close());
+  const runtime = new Runtimes(processes, containers);
+  if (containers.engine.name === 'up') log.info(`containers run on ${containers.engine.info.name}`);
+  containers.on('engine', (state) => {
+    engineLost = state.name === 'up' ? undefined : `No container can be started: ${state.reason}`;
+    if (state.name === 'up') log.info(`containers run on ${state.info.name}`);
+    else log.warn(`no container can be started, processes can: ${state.reason}`);
+    session?.inventoryChanged();
+  });
   const parts = {
     host: await describeHost(),
     runtime: runtime.description,
@@ -142,7 +175,12 @@ async function open(options: AgentOptions, node: string, log: Logger, opened: Cl
     allowUnlimited,
   };
   for (const warning of standingWarnings(parts)) log.warn(warning);
-  const inventory = (): Inventory => buildInventory({ ...parts, warnings: faults });
+  const inventory = (): Inventory =>
+    buildInventory({
+      ...parts,
+      features: runtime.containerFault() === undefined ? [...FEATURES, CONTAINER_FEATURE] : FEATURES,
+      warnings: engineLost === undefined ? faults : [...faults, engineLost],
+    });
   const offered = inventory();
 
   const attempts = new Attempts({
@@ -155,6 +193,7 @@ async function open(options: AgentOptions, node: string, log: Logger, opened: Cl
     logs,
     inventory: () => offered,
     allowUnlimited,
+    containerFault: () => runtime.containerFault(),
     log,
   });
   opened.push(() => attempts.close());

@@ -51,6 +51,7 @@ describe('warnings', () => {
     swapBytes: 0,
     agentUser: 'eve',
     agentIsRoot: false,
+    features: [],
     warnings: [],
   };
   const parts = (memory: string, allowUnlimited: boolean): InventoryParts => ({
@@ -60,6 +61,7 @@ describe('warnings', () => {
     labels: {},
     named: {},
     allowUnlimited,
+    features: [],
     warnings: [],
   });
 

@@ -24,6 +24,8 @@ export interface InventoryParts {
   /** Countable things that this node offers, by name. */
   readonly named: Readonly<Record<string, number>>;
   readonly allowUnlimited: boolean;
+  /** What it can do now. */
+  readonly features: readonly string[];
   /** What an operator should know that came up while the agent ran. */
   readonly warnings: readonly string[];
 }
@@ -59,12 +61,17 @@ export function buildInventory(parts: InventoryParts): Inventory {
     agentUser: host.agentUser,
     agentIsRoot: host.agentIsRoot,
     allowUnlimited: parts.allowUnlimited,
+    features: [...parts.features],
     warnings: [...host.warnings, ...standingWarnings(parts), ...parts.warnings],
   });
 }
 
 /** What an operator should know at start, worst first. */
-export function standingWarnings({ host, runtime, allowUnlimited }: Omit<InventoryParts, 'warnings'>): string[] {
+export function standingWarnings({
+  host,
+  runtime,
+  allowUnlimited,
+}: Omit<InventoryParts, 'warnings' | 'features'>): string[] {
   const warnings: string[] = [];
   if (!boundsEverything(runtime.limits)) {
     const consequence = allowUnlimited

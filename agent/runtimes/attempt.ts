@@ -46,7 +46,7 @@ export interface Attempt {
   readonly started: PromiseWithResolvers<Started>;
 }
 
-function readJson<T>(directory: string, name: string): T | undefined {
+export function readJson<T>(directory: string, name: string): T | undefined {
   try {
     return JSON.parse(readFileSync(join(directory, name), 'utf8')) as T;
   } catch {
@@ -56,7 +56,7 @@ function readJson<T>(directory: string, name: string): T | undefined {
 }
 
 /** Under a temporary name first: the agent may be killed in the middle of it. */
-function writeJson(directory: string, name: string, value: unknown): void {
+export function writeJson(directory: string, name: string, value: unknown): void {
   const temporary = join(directory, `${name}.new`);
   writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 });
   renameSync(temporary, join(directory, name));

@@ -1,5 +1,37 @@
 import type { LimitReport, Limits } from '../cgroup/cgroup.ts';
 
+/** What runs an attempt. */
+export type RuntimeName = 'process' | 'container';
+
+/** A file or directory of the node inside a container; without `hostPath` a scratch directory of the attempt. */
+export interface ContainerMount {
+  /** Mounts of one volume see the same files. */
+  readonly volume: string;
+  readonly hostPath?: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** What only a container has. Undefined members take the engine's default. */
+export interface ContainerLaunch {
+  readonly image: string;
+  readonly pullPolicy: 'always' | 'missing' | 'never';
+  /** Empty: the image's own. */
+  readonly entrypoint: readonly string[];
+  readonly mounts: readonly ContainerMount[];
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly devices: readonly { readonly hostPath: string; readonly target: string; readonly permissions: string }[];
+  readonly tmpfs: readonly { readonly target: string; readonly options: string }[];
+  readonly sharedMemoryBytes?: number;
+  readonly init: boolean;
+  readonly readOnlyRoot: boolean;
+  readonly privileged: boolean;
+  /** `bridge`, `host`, `none`; empty: the engine's default. */
+  readonly networkMode: string;
+  /** `user`, `user:group`, `uid` or `uid:gid` as the image knows them; empty: see container/identity.ts. */
+  readonly user: string;
+}
+
 /** One attempt, ready to be started. */
 export interface AttemptLaunch {
   /** Safe as a file name and unique for the life of the agent's incarnation. */
@@ -10,7 +42,7 @@ export interface AttemptLaunch {
    * `stdout` and `stderr`. Whoever made it removes it, after {@link Runtime.release}.
    */
   readonly directory: string;
-  /** Program and arguments, at least one; any character but NUL, 128 KiB each. */
+  /** Program and arguments, any character but NUL, 128 KiB each; at least one, or none for a container's own command. */
   readonly argv: readonly string[];
   /** Overrides what the account gives: HOME, USER, LOGNAME, SHELL and PATH. Names may be any text without `=`. */
   readonly environment: Readonly<Record<string, string>>;
@@ -25,6 +57,8 @@ export interface AttemptLaunch {
   readonly timeoutSeconds?: number;
   /** Between SIGTERM and SIGKILL when the time-out strikes. */
   readonly stopGraceSeconds: number;
+  /** Present: the attempt is a container. */
+  readonly container?: ContainerLaunch;
 }
 
 /**
@@ -52,7 +86,10 @@ export type EndCause =
 
 export interface Outcome {
   readonly cause: EndCause;
-  /** Never together with `signal`. A job ended by signal n has no exit code of its own; 128+n is for the presenter. */
+  /**
+   * Never together with `signal`. A job ended by signal n has no exit code of its own; 128+n is for the presenter. Container
+   * engines do not tell the two apart: there it is always an exit code, 128+n included.
+   */
   readonly exitCode?: number;
   /** The number of the signal that ended the job's main process. */
   readonly signal?: number;
@@ -70,6 +107,10 @@ export interface Outcome {
   readonly oomKills?: number;
   /** True when a process could not be killed in time (it hangs in the kernel): what it holds is not free yet. */
   readonly leftBehind?: boolean;
+  /** `sha256:...`: the image that ran, as its registry names it, or its own id if it came from none. */
+  readonly imageDigest?: string;
+  /** `not_started`: when this node may be asked again, in milliseconds. */
+  readonly retryAfterMs?: number;
 }
 
 export type Started =
@@ -82,6 +123,7 @@ export interface AttachRequest {
   readonly directory: string;
   /** Of the boot in which the intent was made, from the caller's durable journal. */
   readonly bootId: string;
+  readonly runtime: RuntimeName;
 }
 
 export type Attached =

@@ -2,12 +2,14 @@ import type { Inventory, Placement } from '@galley/proto';
 import type { LimitReport } from '../cgroup/cgroup.ts';
 import { boundsEverything } from '../cgroup/open.ts';
 import { missingLimits } from '../inventory/inventory.ts';
-import { placementLimits, unsupported } from './launch.ts';
+import { placementLimits, runtimeOf, unsupported } from './launch.ts';
 
 /** When a rejected job may be offered to this node again, in milliseconds. */
 const RETRY_MS = {
   /** Another attempt is still giving its resources back. */
   noRoom: 2_000,
+  /** The container engine may be restarting. */
+  noEngine: 15_000,
   /** Only another start of the agent changes this. */
   cannot: 600_000,
 };
@@ -28,6 +30,8 @@ export interface AdmissionRules {
   readonly inventory: Inventory;
   readonly limits: LimitReport;
   readonly allowUnlimited: boolean;
+  /** Why no container can be started now, or undefined. */
+  readonly containerFault: string | undefined;
 }
 
 export function emptyHeld(): Held {
@@ -48,6 +52,9 @@ export function hold(held: Held, placement: Placement, sign: 1 | -1): void {
 export function admit(placement: Placement, held: Held, rules: AdmissionRules): Rejection | undefined {
   const reason = unsupported(placement);
   if (reason !== undefined) return { reason, retryAfterMs: RETRY_MS.cannot };
+  if (rules.containerFault !== undefined && runtimeOf(placement) === 'container') {
+    return { reason: `no container can be started: ${rules.containerFault}`, retryAfterMs: RETRY_MS.noEngine };
+  }
   if (!rules.allowUnlimited && !boundsEverything(rules.limits)) {
     const missing = missingLimits(rules.limits).join('; ');
     return {

@@ -17,15 +17,15 @@ import type { Logger } from 'pino';
 import { type AttemptKey, attemptIdFault, attemptKey } from '../journal/attempt-key.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Arrival, JournalRecord } from '../journal/records.ts';
-import type { Outcome, Runtime } from '../runtimes/runtime.ts';
+import type { Outcome, Runtime, RuntimeName } from '../runtimes/runtime.ts';
 import { admit, emptyHeld, hold } from './admission.ts';
 import { type Attempt, attemptReport, type Phase, startDelay } from './attempt.ts';
-import { attemptLaunch, stopGraceSeconds } from './launch.ts';
+import { attemptLaunch, runtimeOf, stopGraceSeconds } from './launch.ts';
 import type { ToldEnd } from './report-queue.ts';
 import { endedReport, LEASE_EXPIRED, rejectedReport } from './reports.ts';
 
-/** Attempts that are being started at once: what is beyond waits, accepted. */
-const MAX_STARTING = 64;
+/** Attempts that are being started at once: what is beyond waits, accepted. An engine that hangs holds up its own only. */
+const MAX_STARTING: Readonly<Record<RuntimeName, number>> = { process: 64, container: 16 };
 /** A job that the node itself has to stop gets this long between SIGTERM and SIGKILL. */
 const NODE_STOP_GRACE_SECONDS = 5;
 /** A process that does not die holds what it has; it is looked at this often. */
@@ -62,6 +62,8 @@ export interface AttemptsOptions {
   readonly logs: AttemptLogs;
   readonly inventory: () => Inventory;
   readonly allowUnlimited: boolean;
+  /** Why no container can be started now, or undefined. */
+  readonly containerFault: () => string | undefined;
   readonly log: Logger;
 }
 
@@ -89,11 +91,13 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
   readonly #options: AttemptsOptions;
   readonly #attempts = new Map<AttemptKey, Attempt>();
   readonly #held = emptyHeld();
-  readonly #startQueue: Attempt[] = [];
+  readonly #lanes: Readonly<Record<RuntimeName, { readonly queue: Attempt[]; starting: number }>> = {
+    process: { queue: [], starting: 0 },
+    container: { queue: [], starting: 0 },
+  };
   readonly #timers = new Set<NodeJS.Timeout>();
   /** Stopped before they came. */
   readonly #neverStart = new Set<AttemptKey>();
-  #starting = 0;
   /** The highest placement sequence seen, durable or on its way there. */
   #watermark: bigint;
   #closed = false;
@@ -125,7 +129,12 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     }
     for (const attempt of open) this.#openLogs(attempt);
     const attached = await runtime.attach(
-      open.map(({ key, arrival }) => ({ key, directory: join(directory, key), bootId: arrival.bootId })),
+      open.map(({ key, arrival, placement }) => ({
+        key,
+        directory: join(directory, key),
+        bootId: arrival.bootId,
+        runtime: runtimeOf(placement),
+      })),
     );
     for (const result of attached) {
       if (result.state === 'ended') this.#onEnded(result.key, result.outcome);
@@ -279,8 +288,9 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
 
   /** Accepts or rejects one placement; either way there is an attempt and a record of it. */
   #decide(key: AttemptKey, placement: Placement, arrival: Arrival, fresh: Attempt[]): JournalRecord {
-    const { inventory, runtime, allowUnlimited } = this.#options;
-    const rules = { inventory: inventory(), limits: runtime.description.limits, allowUnlimited };
+    const { inventory, runtime, allowUnlimited, containerFault } = this.#options;
+    const { limits } = runtime.description;
+    const rules = { inventory: inventory(), limits, allowUnlimited, containerFault: containerFault() };
     const rejection = this.#neverStart.has(key)
       ? { reason: 'Stopped before it was placed', retryAfterMs: NOT_STARTED_RETRY_MS }
       : admit(placement, this.#held, rules);
@@ -308,19 +318,21 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
       this.#endUnstarted(attempt, attempt.stopReason);
       return;
     }
-    this.#startQueue.push(attempt);
-    this.#startNext();
+    const runtime = runtimeOf(attempt.placement);
+    this.#lanes[runtime].queue.push(attempt);
+    this.#startNext(runtime);
   }
 
-  #startNext(): void {
-    while (this.#starting < MAX_STARTING && !this.#closed) {
-      const attempt = this.#startQueue.shift();
+  #startNext(runtime: RuntimeName): void {
+    const lane = this.#lanes[runtime];
+    while (lane.starting < MAX_STARTING[runtime] && !this.#closed) {
+      const attempt = lane.queue.shift();
       if (attempt === undefined) return;
       if (attempt.phase.name !== 'accepted') continue;
-      this.#starting++;
+      lane.starting++;
       void this.#start(attempt).finally(() => {
-        this.#starting--;
-        this.#startNext();
+        lane.starting--;
+        this.#startNext(runtime);
       });
     }
   }
@@ -361,7 +373,8 @@ export class Attempts extends EventEmitter<AttemptsEvents> {
     if (attempt.phase.name !== 'starting' && attempt.phase.name !== 'running') return;
     const { placement } = attempt;
     if (outcome.cause === 'not_started') {
-      void this.#end(attempt, rejectedReport(placement, outcome.reason, NOT_STARTED_RETRY_MS), false);
+      const retryAfterMs = outcome.retryAfterMs ?? NOT_STARTED_RETRY_MS;
+      void this.#end(attempt, rejectedReport(placement, outcome.reason, retryAfterMs), false);
       return;
     }
     const sameBoot = attempt.arrival.bootId === this.#options.bootId;

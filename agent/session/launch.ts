@@ -1,6 +1,7 @@
 import { type AttemptId, type Placement, RuntimeKind } from '@galley/proto';
 import { DEFAULT_PIDS, type Limits } from '../cgroup/cgroup.ts';
-import type { AttemptLaunch } from '../runtimes/runtime.ts';
+import type { AttemptLaunch, RuntimeName } from '../runtimes/runtime.ts';
+import { containerFault, containerLaunch } from './container-launch.ts';
 import { jobEnvironment } from './environment.ts';
 
 /** What a placement without sizes gets; the control plane fills them in, so this is for one that did not. */
@@ -9,8 +10,17 @@ const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024;
 /** Seconds between SIGTERM and SIGKILL. */
 export const DEFAULT_STOP_GRACE_SECONDS = 30;
 
-/** What this agent can do; a placement that requires something else is rejected. */
+/** What every agent can do; a placement that requires something else is rejected. */
 export const FEATURES: readonly string[] = ['process', 'separate-streams', 'fenced'];
+/** Offered while a container engine answers. */
+export const CONTAINER_FEATURE = 'container';
+
+/** What runs a job: a container if it says so or names an image. */
+export function runtimeOf(placement: Placement | undefined): RuntimeName {
+  const { runtime = RuntimeKind.UNSPECIFIED, container } = placement?.task ?? {};
+  if (runtime === RuntimeKind.CONTAINER) return 'container';
+  return runtime === RuntimeKind.UNSPECIFIED && (container?.image ?? '') !== '' ? 'container' : 'process';
+}
 
 export function placementLimits(placement: Placement): Limits {
   const resources = placement.task?.resources;
@@ -29,19 +39,19 @@ export function stopGraceSeconds(placement: Placement): number {
 
 /** Why this agent cannot run such a job as it asks to be run, or undefined. Nothing that a job asks for is left out silently. */
 export function unsupported(placement: Placement): string | undefined {
-  const missing = placement.requiredFeatures.filter((feature) => !FEATURES.includes(feature));
+  const known = [...FEATURES, CONTAINER_FEATURE];
+  const missing = placement.requiredFeatures.filter((feature) => !known.includes(feature));
   if (missing.length > 0) return `this agent lacks ${missing.join(', ')}`;
   const { task } = placement;
   if (task === undefined) return 'task: required';
-  const container =
-    task.runtime === RuntimeKind.CONTAINER ||
-    (task.runtime === RuntimeKind.UNSPECIFIED && (task.container?.image ?? '') !== '');
-  if (container) return 'this agent lacks container: it runs processes only';
-  if (task.command.length === 0) return 'task.command: at least one element, got none';
+  const inContainer = runtimeOf(placement) === 'container';
+  const fault = inContainer ? containerFault(task) : undefined;
+  if (fault !== undefined) return fault;
+  if (task.command.length === 0 && !inContainer) return 'task.command: at least one element, got none';
   const asked: [string, boolean][] = [
     ['run_as.groups', (task.runAs?.groups.length ?? 0) > 0],
     ['secrets', task.secrets.length > 0],
-    ['volumes', task.volumes.length > 0],
+    ['volumes', task.volumes.length > 0 && !inContainer],
     ['shared_paths', task.sharedPaths.length > 0],
     ['inputs', task.inputs.length > 0],
     ['outputs', task.outputs.length > 0],
@@ -80,5 +90,8 @@ export function attemptLaunch(
     separateStreams: placement.task?.separateStreams === true,
     ...(placement.timeoutSeconds > 0n ? { timeoutSeconds: Number(placement.timeoutSeconds) } : {}),
     stopGraceSeconds: stopGraceSeconds(placement),
+    ...(placement.task === undefined || runtimeOf(placement) === 'process'
+      ? {}
+      : { container: containerLaunch(placement.task) }),
   };
 }

@@ -16,7 +16,6 @@ import {
 import { type AttemptKey, attemptIdFault, attemptKey } from '../journal/attempt-key.ts';
 import type { EndedAttempt } from '../journal/history.ts';
 import { type Dialled, send } from './connection.ts';
-import { FEATURES } from './launch.ts';
 import type { SessionOptions } from './options.ts';
 import { PLACEMENT_CREDIT, PROTOCOL } from './protocol.ts';
 import type { ReportQueue } from './report-queue.ts';
@@ -97,7 +96,7 @@ export class LiveSession {
       bootId: options.bootId,
       protocolMin: PROTOCOL.min,
       protocolMax: PROTOCOL.max,
-      features: [...FEATURES],
+      features: options.inventory().features,
       placementCredit: PLACEMENT_CREDIT,
       ...(journal.witness === undefined ? {} : { witness: journal.witness }),
       placementWatermark: journal.watermark,

@@ -42,6 +42,7 @@ export function endedReport(placement: Placement, outcome: Outcome, startDelayMs
     ...(outcome.exitCode === undefined ? {} : { exitCode: outcome.exitCode }),
     ...(outcome.signal === undefined ? {} : { signal: outcome.signal }),
     ...(outcome.peakMemoryBytes === undefined ? {} : { peakMemoryBytes: BigInt(outcome.peakMemoryBytes) }),
+    imageDigest: outcome.imageDigest ?? '',
     ...(outcome.cpuTimeUs === undefined ? {} : { cpuTimeUs: BigInt(Math.round(outcome.cpuTimeUs)) }),
   });
 }

@@ -1,6 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { create } from '@bufbuild/protobuf';
-import { AttemptPhase, EndCause, OnNodeLost, type Placement, RuntimeKind, StopSchema } from '@galley/proto';
+import {
+  AttemptPhase,
+  ContainerOptionsSchema,
+  EndCause,
+  OnNodeLost,
+  type Placement,
+  RuntimeKind,
+  StopSchema,
+} from '@galley/proto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attemptKey } from '../journal/attempt-key.ts';
 import { Harness } from './testing/harness.ts';
@@ -62,16 +70,18 @@ describe('placements', () => {
   test('what the agent cannot do is rejected with its reason, and moves the watermark', async () => {
     const { plane } = harness;
     const agent = await harness.connect();
-    const image = placementOf(['true'], { task: { runtime: RuntimeKind.CONTAINER } });
+    const image = placementOf(['true'], { task: { container: create(ContainerOptionsSchema, { image: 'i' }) } });
+    const nothing = placementOf([], { task: { runtime: RuntimeKind.CONTAINER } });
     const feature = placementOf(['true'], { placement: { requiredFeatures: ['process', 'teleport'] } });
     const big = placementOf(['true'], { task: { resources: undefined } });
     if (big.task !== undefined) big.task.resources = huge();
-    plane.place(image, feature, big);
+    plane.place(image, nothing, feature, big);
     const reports = await Promise.all(
-      [image, feature, big].map((p) => plane.untilPhase(keyOf(p), AttemptPhase.REJECTED)),
+      [image, nothing, feature, big].map((p) => plane.untilPhase(keyOf(p), AttemptPhase.REJECTED)),
     );
     expect(reports.map(({ reason }) => reason)).toEqual([
-      expect.stringContaining('lacks container'),
+      expect.stringContaining('no container can be started: there is no container engine at '),
+      'task.container.image: required',
       'this agent lacks teleport',
       expect.stringContaining('no room: 1000000 milli-vCPU asked'),
     ]);

@@ -5,7 +5,7 @@ import type { OpenedCgroups } from '../../cgroup/open.ts';
 import { openCgroups } from '../../cgroup/open.ts';
 import { bootId } from '../../launcher/boot.ts';
 import { ProcessRuntime } from '../process.ts';
-import type { Attached, AttemptLaunch, Outcome, Started } from '../runtime.ts';
+import type { Attached, AttemptLaunch, Outcome, Runtime, RuntimeName, Started } from '../runtime.ts';
 
 export const MEBIBYTE = 1024 * 1024;
 
@@ -32,6 +32,17 @@ export interface HostOptions {
   readonly allowRoot?: boolean;
 }
 
+/** What a host needs of the runtime that it tests. */
+export type TestedRuntime = Omit<Runtime, 'description'> & { isLive(key: string): boolean };
+
+/** A runtime under test, as the contract suite and the programs of the tests open it. */
+export interface Tested<R extends TestedRuntime> {
+  readonly name: RuntimeName;
+  /** What every launch has beside the default. */
+  readonly launch: Partial<AttemptLaunch>;
+  open(base: string): Promise<R>;
+}
+
 /** The directory and control group of one simulated host: an agent opened on the same base finds what another left. */
 export function makeBase(): string {
   return mkdtempSync(join(realpathSync(tmpdir()), 'galley-host-'));
@@ -48,17 +59,21 @@ export const DEFAULT_LAUNCH = {
   stopGraceSeconds: 1,
 } as const;
 
-/** A runtime on real processes, real files and the control groups of this machine. */
-export class TestHost {
+/** A runtime on real processes (or containers), real files and the control groups of this machine. */
+export class TestHost<R extends TestedRuntime = ProcessRuntime> {
   readonly base: string;
-  readonly runtime: ProcessRuntime;
+  readonly runtime: R;
+  readonly #name: RuntimeName;
+  readonly #launch: Partial<AttemptLaunch>;
   readonly #endings = new Map<string, PromiseWithResolvers<Outcome>>();
   readonly #keys = new Set<string>();
   #count = 0;
 
-  private constructor(base: string, runtime: ProcessRuntime) {
+  private constructor(base: string, runtime: R, name: RuntimeName = 'process', launch: Partial<AttemptLaunch> = {}) {
     this.base = base;
     this.runtime = runtime;
+    this.#name = name;
+    this.#launch = launch;
     runtime.on('ended', (key, outcome) => this.#ending(key).resolve(outcome));
   }
 
@@ -71,6 +86,11 @@ export class TestHost {
       allowRoot: options.allowRoot ?? false,
     });
     return new TestHost(base, runtime);
+  }
+
+  /** Any runtime, without attaching. */
+  static async openTested<R extends TestedRuntime>(tested: Tested<R>, base = makeBase()): Promise<TestHost<R>> {
+    return new TestHost(base, await tested.open(base), tested.name, tested.launch);
   }
 
   /** For a runtime that was opened otherwise. */
@@ -88,7 +108,7 @@ export class TestHost {
   async attachAll(boot = bootId()): Promise<Map<string, Attached>> {
     const keys = readdirSync(this.base).filter((name) => name !== 'runtime');
     const attached = await this.runtime.attach(
-      keys.map((key) => ({ key, directory: join(this.base, key), bootId: boot })),
+      keys.map((key) => ({ key, directory: join(this.base, key), bootId: boot, runtime: this.#name })),
     );
     for (const key of keys) this.#keys.add(key);
     return new Map(attached.map((one) => [one.key, one]));
@@ -99,7 +119,7 @@ export class TestHost {
     const directory = join(this.base, key);
     mkdirSync(directory, { mode: 0o700 });
     this.#keys.add(key);
-    const started = this.runtime.start({ ...DEFAULT_LAUNCH, ...options, key, directory, argv });
+    const started = this.runtime.start({ ...DEFAULT_LAUNCH, ...this.#launch, ...options, key, directory, argv });
     return this.#job(key, directory, started);
   }
 

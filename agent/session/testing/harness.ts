@@ -16,17 +16,20 @@ const PROGRAM = fileURLToPath(new URL('agent-program.ts', import.meta.url));
 export class Harness {
   readonly plane: ScriptedControlPlane;
   readonly directory: string;
+  readonly #engineSocket: string;
   readonly #agents: RunningAgent[] = [];
   readonly #processes: ChildProcess[] = [];
 
-  private constructor(plane: ScriptedControlPlane, directory: string) {
+  private constructor(plane: ScriptedControlPlane, directory: string, engineSocket: string) {
     this.plane = plane;
+    this.#engineSocket = engineSocket;
     this.directory = directory;
   }
 
-  static async create(script: Partial<Script> = {}): Promise<Harness> {
+  /** Without a socket the agents find no container engine, whatever runs on this machine. */
+  static async create(script: Partial<Script> = {}, engineSocket = '/nowhere/engine.sock'): Promise<Harness> {
     const directory = await mkdtemp(join(tmpdir(), 'galley-agent-'));
-    return new Harness(await ScriptedControlPlane.start(script), directory);
+    return new Harness(await ScriptedControlPlane.start(script), directory, engineSocket);
   }
 
   /** What every agent here is started with. */
@@ -38,6 +41,7 @@ export class Harness {
       nodeName: 'node-1',
       allowUnlimited: true,
       reserve: { percent: 0, memoryBytes: 0 },
+      containers: { socket: this.#engineSocket },
     };
   }
 
