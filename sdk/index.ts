@@ -13,9 +13,11 @@ export type { JobQueueSettings } from './queues.ts';
 export type { RetryPolicy } from './retry.ts';
 export type {
   ArrayRequest,
+  ContainerRequest,
   DependencyName,
   ExitRule,
   JobRequest,
+  MountRequest,
   ResourceRequest,
   RetryRequest,
   SubmitResult,

@@ -43,6 +43,37 @@ export interface TaskRequest {
   readonly separateStreams?: boolean;
   /** Seconds between SIGTERM and SIGKILL. Default: 30. */
   readonly stopGraceSeconds?: number;
+  readonly container?: ContainerRequest;
+}
+
+/** A file or directory that a container sees. */
+export interface MountRequest {
+  /** Absolute path on the node, there already. Default: a scratch directory of the attempt. */
+  readonly hostPath?: string;
+  /** Absolute path in the container. */
+  readonly containerPath: string;
+  readonly readOnly?: boolean;
+}
+
+/** Runs the job in a container. What is absent takes the definition's value, then the engine's default. */
+export interface ContainerRequest {
+  /** `repository`, `repository:tag` or `repository@sha256:...`. */
+  readonly image?: string;
+  /** Default: `missing`. */
+  readonly pullPolicy?: 'always' | 'missing' | 'never';
+  readonly entrypoint?: readonly string[];
+  /** With a path of the host the container runs as the job's user. */
+  readonly mounts?: readonly MountRequest[];
+  /** `user`, `user:group`, `uid` or `uid:gid` as the image knows them. */
+  readonly user?: string;
+  readonly networkMode?: 'bridge' | 'host' | 'none';
+  readonly readOnlyRoot?: boolean;
+  /** An init process that forwards signals and reaps. */
+  readonly init?: boolean;
+  /** Only on nodes whose administrator allows it. */
+  readonly privileged?: boolean;
+  /** Bytes of /dev/shm. */
+  readonly sharedMemoryBytes?: number;
 }
 
 /** What becomes of a failed attempt. It matches when all its patterns do; only a trailing `*` is special. */
@@ -175,6 +206,35 @@ export function toTaskSpec(task: TaskRequest): MessageInitShape<typeof TaskSpecS
     workingDirectory: task.workingDirectory ?? '',
     ...(task.separateStreams === undefined ? {} : { separateStreams: task.separateStreams }),
     ...(task.stopGraceSeconds === undefined ? {} : { stopGraceSeconds: task.stopGraceSeconds }),
+    ...(task.container === undefined ? {} : toContainer(task.container)),
+  };
+}
+
+/** Each mount is a volume of its own on the wire: a path of the host, or a scratch directory. */
+function toContainer(
+  container: ContainerRequest,
+): Pick<MessageInitShape<typeof TaskSpecSchema>, 'container' | 'volumes'> {
+  const { mounts = [], sharedMemoryBytes, init, readOnlyRoot, privileged } = container;
+  return {
+    container: {
+      image: container.image ?? '',
+      pullPolicy: container.pullPolicy ?? '',
+      entrypoint: [...(container.entrypoint ?? [])],
+      mountPoints: mounts.map(({ containerPath, readOnly = false }, at) => ({
+        sourceVolume: `mount-${at}`,
+        containerPath,
+        readOnly,
+      })),
+      user: container.user ?? '',
+      networkMode: container.networkMode ?? '',
+      ...(sharedMemoryBytes === undefined
+        ? {}
+        : { sharedMemoryBytes: int64('container.sharedMemoryBytes', sharedMemoryBytes) }),
+      ...(init === undefined ? {} : { initProcess: init }),
+      ...(readOnlyRoot === undefined ? {} : { readOnlyRoot }),
+      ...(privileged === undefined ? {} : { privileged }),
+    },
+    volumes: mounts.map(({ hostPath = '' }, at) => ({ name: `mount-${at}`, hostPath })),
   };
 }
 

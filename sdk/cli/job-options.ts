@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ExitRule, JobRequest, TaskRequest } from '../submit-request.ts';
+import type { ContainerRequest, ExitRule, JobRequest, MountRequest, TaskRequest } from '../submit-request.ts';
 import { choice } from './choice.ts';
 import { CliError } from './exit.ts';
 import {
@@ -7,6 +7,7 @@ import {
   collectEnvironment,
   collectExitRules,
   collectList,
+  collectMounts,
   collectPairs,
   parseArray,
   parseCpus,
@@ -33,6 +34,16 @@ export interface TaskOptions {
   readonly evaluateOnExit?: readonly ExitRule[];
   readonly param?: Readonly<Record<string, string>>;
   readonly tag?: Readonly<Record<string, string>>;
+  readonly image?: string;
+  readonly pull?: NonNullable<ContainerRequest['pullPolicy']>;
+  readonly entrypoint?: string;
+  readonly volume?: readonly MountRequest[];
+  readonly containerUser?: string;
+  readonly network?: NonNullable<ContainerRequest['networkMode']>;
+  readonly readOnly?: boolean;
+  readonly init?: boolean;
+  readonly privileged?: boolean;
+  readonly shmSize?: number;
 }
 
 export interface JobOptions extends TaskOptions {
@@ -49,6 +60,8 @@ export interface JobOptions extends TaskOptions {
   readonly onNodeLost?: NonNullable<JobRequest['onNodeLost']>;
 }
 
+const PULL = { missing: 'missing', always: 'always', never: 'never' } as const;
+const NETWORK = { bridge: 'bridge', host: 'host', none: 'none' } as const;
 const ON_NODE_LOST = { wait: 'WAIT', fenced: 'FENCED', rerun: 'RERUN', fail: 'FAIL' } as const;
 
 /** A job is tried at most so often in all. */
@@ -74,6 +87,21 @@ export function addTaskOptions(command: Command, env: NodeJS.ProcessEnv): Comman
         'may be repeated, the first that matches decides',
       collectExitRules,
     )
+    .option('--image <image>', 'runs in a container of this image; without a command its own')
+    .addOption(choice('--pull <when>', 'the image: missing (the default), always or never', PULL))
+    .option('--entrypoint <program>', "instead of the image's own")
+    .option(
+      '--volume <[host:]path[:ro]>',
+      'path of the node that the container sees (it then runs as the user of the job), or without one a scratch ' +
+        'directory; may be repeated',
+      collectMounts,
+    )
+    .option('--container-user <user>', 'user, user:group, uid or uid:gid in the container (default: of the image)')
+    .addOption(choice('--network <mode>', 'of the container: bridge, host or none (default: of the engine)', NETWORK))
+    .option('--read-only', 'the root file system of the container cannot be written')
+    .option('--init', 'an init process in the container forwards signals and reaps')
+    .option('--privileged', 'the container is not contained; only where a node allows it')
+    .option('--shm-size <size>', 'size of /dev/shm in the container', parseSize)
     .option('--param <name=value>', 'parameter for Ref::name in the command; may be repeated', collectPairs)
     .option('--tag <name=value>', 'tag; may be repeated', collectPairs);
 }
@@ -130,8 +158,8 @@ export function toJobRequest(
       'galley submit --array 100 -- COMMAND ARGUMENTS...',
     ]);
   }
-  if (command.length === 0 && options.definition === undefined) {
-    throw new CliError('a job needs a command, or --definition NAME that has one', [
+  if (command.length === 0 && options.definition === undefined && options.image === undefined) {
+    throw new CliError('a job needs a command, or --definition NAME or --image IMAGE that has one', [
       'galley submit -- COMMAND ARGUMENTS...',
     ]);
   }
@@ -170,6 +198,7 @@ export function toTaskRequest(options: TaskOptions, command: readonly string[]):
     ...(pids === undefined ? {} : { pids }),
     ...(named === undefined ? {} : { named }),
   };
+  const container = toContainerRequest(options);
   return {
     command,
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
@@ -183,5 +212,22 @@ export function toTaskRequest(options: TaskOptions, command: readonly string[]):
     ...(evaluateOnExit === undefined ? {} : { evaluateOnExit }),
     ...(param === undefined ? {} : { parameters: param }),
     ...(tag === undefined ? {} : { tags: tag }),
+    ...(Object.keys(container).length === 0 ? {} : { container }),
+  };
+}
+
+function toContainerRequest(options: TaskOptions): ContainerRequest {
+  const { image, pull, entrypoint, volume, containerUser, network, readOnly, init, privileged, shmSize } = options;
+  return {
+    ...(image === undefined ? {} : { image }),
+    ...(pull === undefined ? {} : { pullPolicy: pull }),
+    ...(entrypoint === undefined ? {} : { entrypoint: [entrypoint] }),
+    ...(volume === undefined ? {} : { mounts: volume }),
+    ...(containerUser === undefined ? {} : { user: containerUser }),
+    ...(network === undefined ? {} : { networkMode: network }),
+    ...(readOnly === undefined ? {} : { readOnlyRoot: readOnly }),
+    ...(init === undefined ? {} : { init }),
+    ...(privileged === undefined ? {} : { privileged }),
+    ...(shmSize === undefined ? {} : { sharedMemoryBytes: shmSize }),
   };
 }

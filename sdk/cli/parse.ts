@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { Position } from '../events.ts';
-import type { ExitRule } from '../submit-request.ts';
+import type { ExitRule, MountRequest } from '../submit-request.ts';
 
 // Values of options. Commander puts the option and the value received before these sentences.
 
@@ -152,6 +152,22 @@ export function parseArray(text: string): { size?: number; indices?: string; con
 /** Collects values of an option that is given several times, or with commas between them. */
 export function collectList(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, ...text.split(',').filter((item) => item !== '')];
+}
+
+/** Collects `/host:/container`, `/host:/container:ro` and, for a scratch directory, `/container`. */
+export function collectMounts(text: string, before: readonly MountRequest[] = []): readonly MountRequest[] {
+  const parts = text.split(':');
+  const readOnly = parts.at(-1) === 'ro';
+  if (readOnly || parts.at(-1) === 'rw') parts.pop();
+  const [first = '', second, ...more] = parts;
+  const containerPath = second ?? first;
+  if (!first.startsWith('/') || !containerPath.startsWith('/') || more.length > 0) {
+    throw new InvalidArgumentError('A volume looks like /on/the/node:/in/the/container, with :ro to read only.');
+  }
+  return [
+    ...before,
+    { containerPath, ...(second === undefined ? {} : { hostPath: first }), ...(readOnly ? { readOnly } : {}) },
+  ];
 }
 
 const EXIT_RULE_HELP =

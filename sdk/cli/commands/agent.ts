@@ -22,6 +22,9 @@ interface AgentCommandOptions {
   readonly environment?: string;
   readonly label?: Readonly<Record<string, string>>;
   readonly allowUnlimited?: boolean;
+  readonly allowPrivileged?: boolean;
+  readonly containerSocket?: string;
+  readonly imageCache?: number;
   readonly stateDir?: string;
   readonly named?: Readonly<Record<string, number>>;
   readonly reservePercent?: number;
@@ -35,6 +38,12 @@ export function agentCommand(host: Host): Command {
     .option('--environment <name>', 'compute environment that the node joins (default: default)')
     .option('--label <name=value>', 'label of the node; may be repeated', collectPairs)
     .option('--allow-unlimited', 'take jobs although a limit cannot be enforced here')
+    .option(
+      '--allow-privileged',
+      'let containers be privileged, or any user beside paths of the host: jobs are then root',
+    )
+    .option('--container-socket <path>', 'of the container engine (default: where Docker or Podman listen)')
+    .option('--image-cache <size>', 'of images pulled here before the longest unused go (default: 40g)', parseSize)
     .option('--named <name=count>', 'countable thing that the node offers, as gpu=2; may be repeated', collectCounts)
     .option('--reserve-percent <number>', 'of the memory kept for the host (default: 5)', parseInteger(0, 90))
     .option('--reserve-memory <size>', 'at least so much memory kept for the host (default: 1g)', parseSize)
@@ -61,6 +70,11 @@ export function agentCommand(host: Host): Command {
         ...(options.named === undefined ? {} : { namedResources: options.named }),
         reserve: toReserve(options),
         ...(options.allowUnlimited === true ? { allowUnlimited: true } : {}),
+        containers: {
+          ...(options.allowPrivileged === true ? { allowPrivileged: true } : {}),
+          ...(options.containerSocket === undefined ? {} : { socket: options.containerSocket }),
+          ...(options.imageCache === undefined ? {} : { imageCacheBytes: options.imageCache }),
+        },
       });
       // With a state directory of its own it is not the one that `up` and `down` of this data directory mean.
       const isOfDataDirectory = options.stateDir === undefined;

@@ -64,6 +64,7 @@ function showCommand(host: Host): Command {
       const { task, timeout, retryStrategy, createdAtMs } = definition;
       const fields: [string, string | undefined][] = [
         ['Definition', `${definition.name}:${definition.revision}${definition.active ? '' : ' (inactive)'}`],
+        ['Image', task?.container?.image],
         ['Command', quoteCommand(task?.command ?? [])],
         ['Resources', formatResources(task?.resources)],
         ['User', task?.runAs?.user],

@@ -67,6 +67,7 @@ export function describeJob(job: Job, nowMs: number, colours: Colours, width: nu
       ['Waits', job.pendingReason || undefined],
       ['Waits for', job.waitingFor.join(', ')],
       ['Exit', formatExit(summary)],
+      ['Image', task?.container?.image],
       ['Command', quoteCommand(task?.command ?? [])],
       ['Resources', formatResources(summary.resources)],
       ['Queue', summary.jobQueue],
@@ -86,15 +87,21 @@ export function describeJob(job: Job, nowMs: number, colours: Colours, width: nu
     ],
     colours,
   );
-  const attempts = formatTable(job.attempts, attemptColumns(nowMs), { width, colours });
+  const attempts = formatTable(job.attempts, attemptColumns(nowMs, job.attempts), { width, colours });
   return attempts.length === 0 ? fields : [...fields, '', ...attempts];
+}
+
+/** As engines show them; `--json` has all of it. */
+function shortDigest(digest = ''): string {
+  return digest.replace(/^sha256:/, '').slice(0, 12);
 }
 
 function stateText(state: string, nodeSilent: boolean): string {
   return nodeSilent ? `${state} (node silent: what is shown is the last that was known)` : state;
 }
 
-function attemptColumns(nowMs: number): readonly Column<Attempt>[] {
+function attemptColumns(nowMs: number, attempts: readonly Attempt[]): readonly Column<Attempt>[] {
+  const image: Column<Attempt> = { header: 'IMAGE', value: ({ imageDigest }) => shortDigest(imageDigest) };
   return [
     { header: 'ATTEMPT', align: 'right', value: ({ attempt }) => String(attempt) },
     { header: 'NODE', value: ({ node }) => node },
@@ -116,6 +123,7 @@ function attemptColumns(nowMs: number): readonly Column<Attempt>[] {
       align: 'right',
       value: ({ cpuTimeUs }) => (cpuTimeUs === undefined ? '' : formatDuration(cpuTimeUs / 1000)),
     },
+    ...(attempts.some(({ imageDigest }) => shortDigest(imageDigest) !== '') ? [image] : []),
     { header: 'REASON', value: formatReason, flexible: true },
   ];
 }
