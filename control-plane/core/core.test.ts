@@ -250,6 +250,21 @@ describe('dependencies', () => {
     expect(cluster.submit(unknown)).toMatchObject([{ ok: false, field: 'depends_on[0].job_id' }]);
   });
 
+  it('stay met when what met them has been forgotten', () => {
+    const cluster = new TestCluster();
+    cluster.connect('n1');
+    cluster.accept(newJob(1));
+    cluster.accept(newJob(2, { hold: true }));
+    const dependsOn = [1, 2].map((n) => ({ jobId: testId(n), type: 0 as const, ended: undefined }));
+    cluster.accept(newJob(3, { dependsOn }));
+    cluster.step();
+    cluster.report(first(cluster), 'ended');
+    cluster.step();
+    cluster.forget(1);
+    cluster.restart();
+    expect(cluster.core.view.job(testId(3))).toMatchObject({ state: JobState.pending, waitingFor: 1 });
+  });
+
   it('stay linear in a chain of 20,000 that fails, spread over turns', () => {
     const cluster = new TestCluster();
     cluster.accept(newJob(0, { hold: true }));

@@ -143,9 +143,13 @@ export class CoreLoader {
   }
 
   /** What a pending job waits for. Dependencies that ended while nobody looked are settled now. */
-  dependencies(number: number, dependsOn: readonly NewDependency[]): void {
+  dependencies(number: number, all: readonly NewDependency[]): void {
     const { core } = this;
     const row = core.jobs.findByNumber(number);
+    // What nobody knows any more ended longer ago than jobs are kept. It was met: a dependency that fails ends whoever waits.
+    const dependsOn = all.filter(({ jobId, type, ended }) => {
+      return type === DependencyType.nToN || ended !== undefined || core.jobs.findById(jobId) !== NONE;
+    });
     const array = core.arrays.get(row);
     if (array !== undefined) {
       // What the whole array waited for was there once it was opened; it may have been forgotten since.

@@ -214,6 +214,14 @@ export class TestCluster {
     return decodeEndedJob(known(this.get(endedJobKey('default', numberAt(index, 0))), `record of job ${n}`));
   }
 
+  /** A job that is over is past its retention: its records are gone. */
+  forget(n: number): void {
+    const id = jobIdIndexKey('default', testId(n));
+    const number = numberAt(known(this.get(id), `index of job ${n}`), 0);
+    this.apply({ kind: 'expire', keys: [id, endedJobKey('default', number)] });
+    this.step();
+  }
+
   get(key: Uint8Array): Uint8Array | undefined {
     return this.records.get(Buffer.from(key).toString('latin1'))?.value;
   }
