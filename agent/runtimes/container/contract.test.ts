@@ -35,4 +35,4 @@ describe.skipIf(missing !== undefined)('containers', () => {
 });
 
 // Said aloud: what could not be tested is no pass.
-it.runIf(missing !== undefined)(`containers are not tested here: ${missing}`, ({ skip }) => skip(missing));
+if (missing !== undefined) it(`containers are not tested here: ${missing}`, ({ skip }) => skip(missing));
