@@ -50,6 +50,17 @@ describe('a job from submission to its end', () => {
     expect(cluster.core.view.blockers(testId(1))).toMatchObject([{ code: 'no_node_large_enough' }]);
   });
 
+  it('says which feature no node offers', () => {
+    const cluster = new TestCluster();
+    cluster.connect('n1');
+    cluster.accept(
+      newJob(1, { requirements: { milliVcpu: 1000, memoryBytes: GIB, named: [], features: ['container'] } }),
+    );
+    cluster.step();
+    const message = 'no node of job queue "default" offers container: a container engine has to answer on it';
+    expect(cluster.core.view.blockers(testId(1))).toEqual([{ code: 'no_feature', message }]);
+  });
+
   it('gives the same answer to the same request and refuses another one under its id', () => {
     const cluster = new TestCluster();
     const number = cluster.accept(newJob(1));

@@ -61,6 +61,16 @@ function explainCapacity(core: CoreState, row: number): BlockerView | undefined 
   if (nodes.length === 0) {
     return { code: 'no_node', message: `no node belongs to the compute environments of job queue "${queue.name}"` };
   }
+  const lacking = requirements.features.filter(
+    (feature) => !nodes.some(({ offer }) => offer.features.includes(feature)),
+  );
+  if (lacking.length > 0) {
+    const engine = lacking.includes('container') ? ': a container engine has to answer on it' : '';
+    return {
+      code: 'no_feature',
+      message: `no node of job queue "${queue.name}" offers ${lacking.join(', ')}${engine}`,
+    };
+  }
   if (!nodes.some((node) => couldEver(node.offer, requirements))) {
     return {
       code: 'no_node_large_enough',
