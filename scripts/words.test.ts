@@ -19,11 +19,11 @@ test.each([
 });
 
 test.each([
-  'framework/main is a folder, and so is ./work/main',
+  `framework/main is a folder, and so is .${WORK_PATH}`,
   "HOME: '/home/alice'",
   "path.join('/home', name)",
   '"resolved": "sdk"',
-  'https://example.com/work/main',
+  `https://example.com${WORK_PATH}`,
   '`${directory}/work/file`',
 ])('lets stand: %s', (line) => {
   expect(checkWords('a.md', line)).toEqual([]);
