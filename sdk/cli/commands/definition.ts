@@ -5,9 +5,10 @@ import { leaf } from '../global-options.ts';
 import { group } from '../group.ts';
 import type { Host } from '../host.ts';
 import { addTaskOptions, type TaskOptions, toTaskRequest } from '../job-options.ts';
-import { collect, note, print, printJson, printJsonArray, widthOf } from '../output.ts';
+import { note, print, printJson } from '../output.ts';
+import { printList } from '../print-list.ts';
 import { quoteCommand } from '../quote.ts';
-import { type Column, formatFields, formatTable } from '../table.ts';
+import { type Column, formatFields } from '../table.ts';
 
 const COLUMNS: readonly Column<JobDefinition>[] = [
   { header: 'DEFINITION', value: ({ name, revision }) => `${name}:${revision}` },
@@ -39,14 +40,12 @@ function listCommand(host: Host): Command {
       const includeInactive = command.opts<{ inactive?: boolean }>().inactive === true;
       const client = await session.client();
       const definitions = client.listJobDefinitions({ includeInactive, ...(name === undefined ? {} : { name }) });
-      if (session.json) {
-        await printJsonArray(session, definitions);
-        return 0;
-      }
-      const rows = await collect(definitions);
-      const options = { width: widthOf(session.stdout), colours: session.colours };
-      for (const line of formatTable(rows, COLUMNS, options)) print(session, line);
-      if (rows.length === 0) note(session, 'no definitions; make one: galley definition register NAME -- COMMAND');
+      await printList(
+        session,
+        definitions,
+        COLUMNS,
+        'no definitions; make one: galley definition register NAME -- COMMAND',
+      );
       return 0;
     }),
   );

@@ -8,8 +8,9 @@ import { formatBytes, formatVcpus } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import { group } from '../group.ts';
 import type { Host, Session } from '../host.ts';
-import { collect, note, print, printJson, printJsonArray, widthOf } from '../output.ts';
-import { type Column, formatTable } from '../table.ts';
+import { note, print, printJson } from '../output.ts';
+import { printList } from '../print-list.ts';
+import type { Column } from '../table.ts';
 
 const COLUMNS: readonly Column<ComputeEnvironment>[] = [
   { header: 'ENVIRONMENT', value: ({ name }) => name },
@@ -46,14 +47,7 @@ function listCommand(host: Host): Command {
   return command.action(() =>
     host.run(command, async (session) => {
       const environments = (await session.client()).listComputeEnvironments();
-      if (session.json) {
-        await printJsonArray(session, environments);
-        return 0;
-      }
-      const rows = await collect(environments);
-      const options = { width: widthOf(session.stdout), colours: session.colours };
-      for (const line of formatTable(rows, COLUMNS, options)) print(session, line);
-      if (rows.length === 0) note(session, 'no environments; make one: galley environment create NAME');
+      await printList(session, environments, COLUMNS, 'no environments; make one: galley environment create NAME');
       return 0;
     }),
   );

@@ -5,8 +5,9 @@ import { formatBytes, formatVcpus } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import type { Host } from '../host.ts';
 import { missingLimits } from '../node-limits.ts';
-import { collect, note, print, printJsonArray, widthOf } from '../output.ts';
-import { type Column, formatTable } from '../table.ts';
+import { note } from '../output.ts';
+import { printList } from '../print-list.ts';
+import type { Column } from '../table.ts';
 
 const COLUMNS: readonly Column<Node>[] = [
   { header: 'NODE', value: ({ name }) => name },
@@ -57,17 +58,10 @@ export function nodesCommand(host: Host): Command {
       const { environment } = command.opts<{ environment?: string }>();
       const client = await session.client();
       const nodes = client.listNodes(environment === undefined ? {} : { computeEnvironment: environment });
-      if (session.json) {
-        await printJsonArray(session, nodes);
-        return 0;
-      }
-      const rows = await collect(nodes);
-      const options = { width: widthOf(session.stdout), colours: session.colours };
-      for (const line of formatTable(rows, COLUMNS, options)) print(session, line);
+      const rows = await printList(session, nodes, COLUMNS, 'no nodes yet; make this host one: galley up');
       for (const node of rows) {
         for (const warning of node.inventory?.warnings ?? []) note(session, `${node.name}: ${warning}`);
       }
-      if (rows.length === 0) note(session, 'no nodes yet; make this host one: galley up');
       return 0;
     }),
   );

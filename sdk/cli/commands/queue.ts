@@ -8,9 +8,10 @@ import { count } from '../format.ts';
 import { leaf } from '../global-options.ts';
 import { group } from '../group.ts';
 import type { Host, Session } from '../host.ts';
-import { collect, note, print, printJson, printJsonArray, widthOf } from '../output.ts';
+import { print, printJson } from '../output.ts';
 import { collectList, parseInteger } from '../parse.ts';
-import { type Column, formatTable } from '../table.ts';
+import { printList } from '../print-list.ts';
+import type { Column } from '../table.ts';
 
 interface QueueOptions {
   readonly priority?: number;
@@ -49,14 +50,7 @@ function listCommand(host: Host): Command {
   return command.action(() =>
     host.run(command, async (session) => {
       const queues = (await session.client()).listJobQueues();
-      if (session.json) {
-        await printJsonArray(session, queues);
-        return 0;
-      }
-      const rows = await collect(queues);
-      const options = { width: widthOf(session.stdout), colours: session.colours };
-      for (const line of formatTable(rows, COLUMNS, options)) print(session, line);
-      if (rows.length === 0) note(session, 'no queues; make one: galley queue create NAME');
+      await printList(session, queues, COLUMNS, 'no queues; make one: galley queue create NAME');
       return 0;
     }),
   );
